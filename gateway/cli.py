@@ -1,0 +1,268 @@
+"""The commands: demo, run, watch, check, simulate."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.logging import RichHandler
+
+from gateway import __version__
+from gateway.config import Config, load, to_toml
+from gateway.errors import BrokerError, ConfigError, GatewayError
+from gateway.service import Gateway
+from gateway.watch_command import watch
+from simulators.command import simulate
+from simulators.device import line_up
+from simulators.fleet import Fleet
+
+EXIT_FAILED = 1
+EXIT_CONFIG = 2
+EXIT_UNAVAILABLE = 3
+EXIT_CODES = {
+    0: "ended as asked, also by Ctrl-C",
+    EXIT_FAILED: "could not do it; the message says what and why",
+    EXIT_CONFIG: "wrong command line or configuration",
+    EXIT_UNAVAILABLE: "no broker: the embedded one is not to be had, or its port is in use",
+}
+"""What each exit code means; `docs/operate.md` is held to it."""
+
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def set_up_logging(verbose: bool) -> None:
+    """Log lines on stderr: coloured on a terminal, plain otherwise (systemd adds the time by itself, we do not rely on it)."""
+    handler: logging.Handler
+    if sys.stderr.isatty():
+        handler = RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S", rich_tracebacks=False)
+        form = "%(message)s"
+    else:
+        handler = logging.StreamHandler()
+        form = "%(asctime)s %(levelname)s %(message)s"
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, format=form, handlers=[handler], force=True)
+    for noisy in ("hypercorn.error", "gateway.http", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _config_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--verbose", is_flag=True, help="Log more."),
+        click.option(
+            "--set",
+            "settings",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Override one setting, such as log.retention_age_s=3600.",
+        ),
+        click.option("--data", metavar="FOLDER", help="Where the log is kept (log.folder)."),
+        click.option("--port", type=int, help="Port of the page and the streams (http.port)."),
+        click.option("--host", help="Address to listen on (http.host); 0.0.0.0 lets others connect."),
+        click.option("--broker", metavar="URL", help="The MQTT broker (mqtt.broker), such as mqtt://localhost:1883."),
+        click.option(
+            "--config",
+            "path",
+            type=click.Path(path_type=Path),
+            envvar="SENSOR_GATEWAY_CONFIG",
+            help="Configuration file; ./config.toml when it is there.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _load(  # noqa: PLR0913, PLR0917 - the shared options
+    path: Path | None,
+    broker: str | None,
+    host: str | None,
+    port: int | None,
+    data: str | None,
+    settings: tuple[str, ...],
+    extra: list[tuple[str, str]] | None = None,
+) -> Config:
+    if path is None and Path("config.toml").is_file():
+        path = Path("config.toml")
+    shortcuts = {"mqtt.broker": broker, "http.host": host, "http.port": port, "log.folder": data}
+    overrides = list(extra or [])
+    overrides += [(key, str(value)) for key, value in shortcuts.items() if value is not None]
+    for text in settings:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise click.UsageError(f"--set {text!r}: must be KEY=VALUE")
+        overrides.append((key.strip(), value.strip()))
+    try:
+        return load(path, overrides)
+    except ConfigError as error:
+        for problem in error.problems:
+            console.print(f"[bold red]error[/] {_plain(problem)}")
+        raise SystemExit(EXIT_CONFIG) from error
+
+
+def _plain(text: str) -> str:
+    """Text as it is, in rich's markup."""
+    return text.replace("[", r"\[")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sensor-gateway")
+def main() -> None:
+    r"""See your sensors in a browser: MQTT in, a short durable log, Server-Sent Events out.
+
+    \b
+    sensor-gateway demo                                    simulated sensors, nothing else needed
+    sensor-gateway run --broker mqtt://localhost:1883      your sensors, from your broker
+    sensor-gateway watch                                   a stream in the terminal
+    """
+
+
+@main.command()
+@_config_options
+@click.option("--devices", default=8, show_default=True, type=click.IntRange(1, 10_000), help="Simulated devices.")
+@click.option(
+    "--rate", default=1.0, show_default=True, type=click.FloatRange(0.01, 100), help="Reports a second of each."
+)
+@click.option("--seed", default=1, show_default=True, type=int, help="The same seed simulates the same devices.")
+def demo(  # noqa: PLR0913, PLR0917 - the options
+    path: Path | None,
+    broker: str | None,
+    host: str | None,
+    port: int | None,
+    data: str | None,
+    settings: tuple[str, ...],
+    verbose: bool,
+    devices: int,
+    rate: float,
+    seed: int,
+) -> None:
+    """Embedded broker, simulated devices, gateway and page, in one go; keeps nothing unless --data is given."""
+    set_up_logging(verbose)
+    with contextlib.ExitStack() as stack:
+        if data is None:
+            data = stack.enter_context(tempfile.TemporaryDirectory(prefix="sensor-gateway-demo-"))
+        config = _load(path, broker, host, port, data, settings)
+        _run(_demo(config, devices, rate, seed))
+
+
+@main.command()
+@_config_options
+def run(  # noqa: PLR0913, PLR0917 - the options
+    path: Path | None,
+    broker: str | None,
+    host: str | None,
+    port: int | None,
+    data: str | None,
+    settings: tuple[str, ...],
+    verbose: bool,
+) -> None:
+    """Run the gateway; starts the embedded broker when no other is named."""
+    set_up_logging(verbose)
+    _run(_serve(_load(path, broker, host, port, data, settings)))
+
+
+@main.command()
+@_config_options
+@click.option("--defaults", is_flag=True, help="Print a commented file of all defaults instead.")
+def check(  # noqa: PLR0913, PLR0917 - the options
+    path: Path | None,
+    broker: str | None,
+    host: str | None,
+    port: int | None,
+    data: str | None,
+    settings: tuple[str, ...],
+    verbose: bool,
+    defaults: bool,
+) -> None:
+    """Check the configuration and print what is in effect; all problems at once, exit code 2."""
+    if defaults:
+        click.echo(to_toml(Config(), comments=True), nl=False)
+        return
+    config = _load(path, broker, host, port, data, settings)
+    if verbose:
+        for topic_filter, qos in config.subscriptions().items():
+            console.print(f"subscribes to [bold]{_plain(topic_filter)}[/] at QoS {qos}")
+    click.echo(to_toml(config, comments=False), nl=False)
+    console.print("[green]ok[/]")
+
+
+main.add_command(watch)
+main.add_command(simulate)
+
+
+def _run(work: Any) -> None:
+    try:
+        asyncio.run(work)
+    except BrokerError as error:
+        console.print(f"[bold red]error[/] {_plain(str(error))}")
+        raise SystemExit(EXIT_UNAVAILABLE) from error
+    except GatewayError as error:
+        console.print(f"[bold red]error[/] {_plain(str(error))}")
+        raise SystemExit(EXIT_FAILED) from error
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _serve(config: Config) -> None:
+    async with _running(config) as (gateway, ended):
+        where = config.mqtt.broker or f"mqtt://{config.embedded_broker.host}:{config.embedded_broker.port} (embedded)"
+        console.print(
+            f"\n  Sensor Gateway: [bold cyan]{gateway.address}[/]   broker: {_plain(_without_password(where))}\n"
+        )
+        await ended.wait()
+
+
+async def _demo(config: Config, devices: int, rate: float, seed: int) -> None:
+    broker = config.mqtt.broker or f"mqtt://127.0.0.1:{config.embedded_broker.port}"
+    async with _running(config) as (gateway, ended):
+        fleet = Fleet(broker, line_up(devices, rate=rate, seed=seed))
+        shown = _plain(_without_password(broker))
+        console.print(f"\n  Open [bold cyan]{gateway.address}[/]   {devices} simulated devices, broker on {shown}")
+        console.print("  Ctrl-C ends it.\n")
+        await fleet.run(ended)
+
+
+@contextlib.asynccontextmanager
+async def _running(config: Config) -> AsyncIterator[tuple[Gateway, asyncio.Event]]:
+    """A gateway that serves, and an event for its end: Ctrl-C, SIGTERM, or a fault, which is raised on the way out."""
+    stop = _stop_on_signals()
+    gateway = Gateway(config)
+    running = asyncio.create_task(gateway.run(stop))
+    running.add_done_callback(lambda _: stop.set())
+    try:
+        if not await _is_serving(gateway, running):
+            running.result()
+        yield gateway, stop
+    finally:
+        stop.set()
+        await running
+    _say_goodbye(gateway)
+
+
+async def _is_serving(gateway: Gateway, running: asyncio.Task[None]) -> bool:
+    serving = asyncio.create_task(gateway.serving.wait())
+    await asyncio.wait([serving, running], return_when=asyncio.FIRST_COMPLETED)
+    serving.cancel()
+    return gateway.serving.is_set()
+
+
+def _without_password(url: str) -> str:
+    before, at, after = url.rpartition("@")
+    return f"{before.partition('://')[0]}://…@{after}" if at else url
+
+
+def _say_goodbye(gateway: Gateway) -> None:
+    counters = gateway.counters
+    taken = sum(counters.entries_total.values())
+    console.print(f"stopped: {counters.messages_total:,} messages in, {taken:,} entries logged, all of them committed")

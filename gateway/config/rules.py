@@ -1,0 +1,84 @@
+"""What must hold between settings, and what a topic must be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gateway.config.broker import parse_broker
+from gateway.config.table import Config, EmbeddedBroker, Topic
+from gateway.topic import Pattern, filter_problem, overlap
+
+
+def topic_problems(name: str, topic: Topic) -> list[str]:
+    """Problems of one ``[[topics]]`` table, each line beginning with its key."""
+    try:
+        pattern = Pattern(topic.kind, topic.pattern)  # type: ignore[arg-type] # a wrong kind was refused before
+    except ValueError as error:
+        return [f"{name}.pattern: {error} (got {topic.pattern!r})"]
+    if topic.filter and (problem := filter_problem(topic.filter)):
+        return [f"{name}.filter: {problem} (got {topic.filter!r})"]
+    if topic.filter and not overlap(topic.filter, pattern.topic_filter):
+        return [f"{name}.filter: brings no topic that fits the pattern {topic.pattern!r} (got {topic.filter!r})"]
+    return []
+
+
+def relations_broken(config: Config) -> list[str]:
+    """Problems between keys, each naming the keys and what they are."""
+    http, mqtt, log = config.http, config.mqtt, config.log
+    rules = [
+        (bool(http.certificate) != bool(http.key), "http.certificate, http.key: both or none must be given"),
+        (bool(mqtt.certificate) != bool(mqtt.key), "mqtt.certificate, mqtt.key: both or none must be given"),
+        (
+            http.retry_min_ms > http.retry_max_ms,
+            f"http.retry_max_ms: must be at least http.retry_min_ms ({http.retry_min_ms})",
+        ),
+        (
+            log.retention_bytes < 4 * log.segment_bytes,
+            (
+                f"log.retention_bytes: must be at least 4 times log.segment_bytes ({log.segment_bytes}), "
+                f"because whole segments are removed (got {log.retention_bytes})"
+            ),
+        ),
+        (
+            log.retention_age_s < log.segment_age_s,
+            f"log.retention_age_s: must be at least log.segment_age_s ({log.segment_age_s:g}) (got {log.retention_age_s:g})",
+        ),
+        (
+            bool(mqtt.broker) and config.embedded_broker != EmbeddedBroker(),
+            "embedded_broker: is not started when mqtt.broker names a broker; leave one of them out",
+        ),
+        (len(mqtt.client_id.encode()) > 65_535, "mqtt.client_id: must be at most 65535 bytes"),
+    ]
+    problems = [text for broken, text in rules if broken]
+    return [*problems, *_broker_problems(config), *_overlaps(config), *_missing_files(config)]
+
+
+def _broker_problems(config: Config) -> list[str]:
+    if not config.mqtt.broker:
+        return []
+    try:
+        parse_broker(config.mqtt.broker)
+    except ValueError as error:
+        return [f"mqtt.broker: {error} (got {config.mqtt.broker!r})"]
+    return []
+
+
+def _overlaps(config: Config) -> list[str]:
+    filters = list(config.subscriptions())
+    return [
+        f"topics: {one!r} and {other!r} overlap, so a broker may deliver a message twice; join them or set filters that do not"
+        for at, one in enumerate(filters)
+        for other in filters[at + 1 :]
+        if overlap(one, other)
+    ]
+
+
+def _missing_files(config: Config) -> list[str]:
+    named = {
+        "http.certificate": config.http.certificate,
+        "http.key": config.http.key,
+        "mqtt.ca": config.mqtt.ca,
+        "mqtt.certificate": config.mqtt.certificate,
+        "mqtt.key": config.mqtt.key,
+    }
+    return [f"{key}: no such file (got {text!r})" for key, text in named.items() if text and not Path(text).is_file()]

@@ -1,0 +1,109 @@
+"""Conflation: when several readings of a device wait, one that holds the newest value of each metric. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import msgspec
+
+from gateway import frame
+from gateway.reading import Entry
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+MAX_ALERTS = 100
+"""Alerts are never merged; of more than this many waiting ones the newest are kept."""
+
+
+def project(entry: Entry, metrics: frozenset[str]) -> bytes | None:
+    """The frame of ``entry`` with only ``metrics``; None when it is a reading without any of them."""
+    if entry.kind != "reading" or not metrics:
+        return entry.frame
+    data = _decode(frame.entry_data(entry))
+    data["values"] = {metric: value for metric, value in data["values"].items() if metric in metrics}
+    return frame.reading(data, entry.seq) if data["values"] else None
+
+
+class _Merged:
+    """What waits of one device: its newest status, and its readings made one."""
+
+    __slots__ = ("count", "device", "last", "reading", "readings")
+
+    def __init__(self) -> None:
+        self.count = self.readings = 0
+        self.reading: dict[str, Any] = {}
+        self.device: dict[str, Any] = {}
+        self.last = 0
+
+
+class Conflation:
+    """Gathers the entries of one pass; grows by devices and metrics, never by readings."""
+
+    def __init__(self, metrics: frozenset[str] = frozenset()) -> None:
+        self._metrics = metrics
+        self._by_device: dict[str, _Merged] = {}
+        self._alerts: deque[bytes] = deque(maxlen=MAX_ALERTS)
+        self._single: list[bytes] | None = []
+        self.taken = 0
+
+    def add(self, entry: Entry) -> None:
+        """Take one entry, newer than all before."""
+        text = project(entry, self._metrics)
+        if text is None:
+            return
+        self.taken += 1
+        if entry.kind == "alert":
+            self._alerts.append(frame.entry_data(entry))
+        elif entry.kind == "device":
+            self._take_device(entry)
+        else:
+            self._take_reading(entry)
+        self._keep_single(entry, text)
+
+    def _keep_single(self, entry: Entry, text: bytes) -> None:
+        """As long as no device has two entries, the entries themselves are the answer, with their own ids."""
+        if self._single is None:
+            return
+        if entry.kind == "alert" or self._by_device[entry.device].count == 1:
+            self._single.append(text)
+        else:
+            self._single = None
+
+    def _take_device(self, entry: Entry) -> None:
+        merged, data = self._merged(entry), _decode(frame.entry_data(entry))
+        metrics = {**merged.device.get("metrics", {}), **data.get("metrics", {})}
+        merged.device.update(data)
+        if metrics:
+            merged.device["metrics"] = metrics
+
+    def _take_reading(self, entry: Entry) -> None:
+        merged, data = self._merged(entry), _decode(frame.entry_data(entry))
+        wanted = {
+            metric: value for metric, value in data["values"].items() if not self._metrics or metric in self._metrics
+        }
+        merged.reading = {**data, "values": {**merged.reading.get("values", {}), **wanted}}
+        merged.readings += 1
+
+    def _merged(self, entry: Entry) -> _Merged:
+        merged = self._by_device.setdefault(entry.device, _Merged())
+        merged.count += 1
+        merged.last = entry.seq
+        return merged
+
+    def frames(self, position: int) -> tuple[list[bytes], int]:
+        """The blocks to send, and how many entries they leave out. The last block carries ``position`` as its id.
+
+        Blocks before it have none: a reader that is cut off in between comes back for all of them.
+        """
+        if self._single is not None:
+            return self._single, 0
+        blocks = [b"event: alert\ndata: %b\n\n" % data for data in self._alerts]
+        for merged in sorted(self._by_device.values(), key=lambda each: each.last):
+            if merged.device:
+                blocks.append(b"event: device\ndata: %b\n\n" % msgspec.json.encode(merged.device))
+            if merged.readings:
+                extra = {"merged": merged.readings} if merged.readings > 1 else {}
+                blocks.append(frame.reading({**merged.reading, **extra}, None))
+        blocks[-1] = b"id: %d\n" % position + blocks[-1]
+        return blocks, self.taken - len(blocks)

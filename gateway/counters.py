@@ -1,0 +1,83 @@
+"""Every counter and gauge of the gateway, in one table, by the words of the docs.
+
+The hot path adds to plain attributes, which costs a tenth of a prometheus-client counter; `/metrics` reads them when asked.
+Only the event loop's thread writes here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+PREFIX = "sensor_gateway_"
+
+
+def _count(meaning: str) -> Any:
+    return field(default=0, metadata={"meaning": meaning})
+
+
+def _count_by(label: str, meaning: str) -> Any:
+    return field(default_factory=Counter, metadata={"meaning": meaning, "label": label})
+
+
+@dataclass
+class Counters:
+    """Counts since the start of the process; each name is that of `/metrics` without the prefix ``sensor_gateway_``."""
+
+    messages_total: int = _count("MQTT messages received from the broker")
+    message_bytes_total: int = _count("payload bytes of these messages")
+    redelivered_total: int = _count(
+        "messages that the broker sent again and that were in the log already: acknowledged only"
+    )
+    rejected_total: Counter[str] = _count_by("reason", "readings, or parts of them, that were not taken")
+    broker_connects_total: int = _count("connections to the broker that were accepted")
+    broker_disconnects_total: int = _count("connections to the broker that were lost or refused")
+    subscriptions_refused_total: int = _count("topic filters that the broker refused (SUBACK 0x80 and above)")
+    ingest_pauses_total: int = _count("times that reading from the broker paused because the log was behind")
+    entries_total: Counter[str] = _count_by("kind", "entries appended to the log")
+    commits_total: int = _count("batches committed")
+    commit_seconds_total: float = _count("seconds spent in commits, by the writer thread")
+    commit_failures_total: int = _count("commits that failed and were tried again")
+    segments_removed_total: int = _count("segments removed by retention")
+    segments_corrupt_total: int = _count("segments found damaged and set aside")
+    reads_total: Counter[str] = _count_by(
+        "source", "pages read by streams, from the tail in memory or from segments on disk"
+    )
+    read_failures_total: int = _count("reads of segments that failed and were tried again")
+    streams_opened_total: int = _count("streams opened")
+    streams_refused_total: int = _count("streams answered with `bye` because too many were open")
+    streams_cut_total: int = _count("streams ended because their reader took nothing for `http.send_timeout_s`")
+    sent_entries_total: int = _count("entries sent to streams")
+    sent_bytes_total: int = _count("bytes sent to streams")
+    conflated_total: int = _count("entries that streams with `mode=latest` left out because newer ones stood for them")
+    gaps_total: Counter[str] = _count_by("reason", "gaps told to streams")
+    bad_requests_total: int = _count("requests answered with 400 or 403")
+
+
+class Exposition(Collector):
+    """The counters, and gauges that are read when asked, in the form that prometheus-client writes."""
+
+    def __init__(self, counters: Counters, gauges: dict[str, tuple[str, Callable[[], float]]]) -> None:
+        self._counters = counters
+        self._gauges = gauges
+
+    def collect(self) -> Iterator[Metric]:
+        """All families, in the order of the table."""
+        for entry in fields(self._counters):
+            yield _family(entry.name, entry.metadata, getattr(self._counters, entry.name))
+        for name, (meaning, value) in self._gauges.items():
+            yield GaugeMetricFamily(PREFIX + name, meaning, value())
+
+
+def _family(name: str, metadata: Any, value: Any) -> Metric:
+    if "label" not in metadata:
+        return CounterMetricFamily(PREFIX + name, metadata["meaning"], value)
+    family = CounterMetricFamily(PREFIX + name, metadata["meaning"], labels=[metadata["label"]])
+    for label, count in sorted(value.items()):
+        family.add_metric([label], count)
+    return family

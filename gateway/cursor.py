@@ -1,0 +1,207 @@
+"""The stream loop: one for replay and live.
+
+A cursor owns a position, a set of devices, a mode and one bit (law 4). It reads the page after its position, sends it in
+one piece, and moves on; at the head it sleeps until its bit is set. How slow its reader is only shows in its position.
+
+Rules:
+
+* The position moves with what was read, not with what was sent: entries of other devices, or without the wanted metrics,
+  move it too, and the next heartbeat tells the reader.
+* Nothing is read ahead: the next read begins after the last send has returned, and no read stays open across a send.
+* Between two pages the loop gets its turn, also when a send never waits: else a fast replay could not be cancelled.
+* Whatever may be missing is told where it is missing: the gap's id is the position where reading goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from typing import Literal, NamedTuple
+
+from gateway import frame
+from gateway.conflate import Conflation, project
+from gateway.counters import Counters
+from gateway.devices import Registry
+from gateway.log import Log
+from gateway.reading import Entry, Gap
+from gateway.selection import Selection
+
+Mode = Literal["every", "latest"]
+
+CHUNK_BYTES = 65_536
+"""`latest` blocks are sent in pieces of about this size."""
+
+MAX_CONFLATED = 100_000
+"""Entries that one pass with `mode=latest` reads at most, so that a stream far behind shows something soon."""
+
+
+class Plan(NamedTuple):
+    """What a stream asked for; ``position`` is where it starts, None for the head at the moment it opens.
+
+    ``snapshot`` is whether a stream that starts at the head begins with `latest` blocks.
+    """
+
+    selection: Selection
+    position: int | None = None
+    mode: Mode = "every"
+    interval_s: float = 0
+    metrics: frozenset[str] = frozenset()
+    snapshot: bool = True
+
+
+class Pace(NamedTuple):
+    """How a stream is paced; defaults and reasons are in `config.toml`, section `http`."""
+
+    page_entries: int = 500
+    heartbeat_s: float = 15
+    retry_min_ms: int = 1000
+    retry_max_ms: int = 5000
+
+    def retry_ms(self) -> int:
+        """A reconnect delay of this client's own."""
+        return random.randint(self.retry_min_ms, self.retry_max_ms)  # noqa: S311 - spreads clients, guards nothing
+
+
+class Cursor:
+    """One stream. Iterate `blocks`; `closing` ends it. ``sending_since`` is set while its reader is being waited for."""
+
+    def __init__(self, log: Log, registry: Registry, counters: Counters, plan: Plan, pace: Pace) -> None:
+        self._log, self._registry, self._counters = log, registry, counters
+        self._plan, self._pace = plan, pace
+        self.position = log.head if plan.position is None else plan.position
+        self.sending_since: float | None = None
+        self.last_sent = time.monotonic()
+        self._is_live = False
+        self._closing = False
+        self._watch = log.watch(plan.selection)
+
+    def close(self) -> None:
+        """Ask the stream to end itself; it says `bye` first."""
+        self._closing = True
+        self._watch.event.set()
+
+    def wake_if_due(self, now: float) -> None:
+        """Called by the one timer that all streams share; sets the bit when a heartbeat is due."""
+        if now - self.last_sent >= self._pace.heartbeat_s:
+            self._watch.event.set()
+
+    async def blocks(self) -> AsyncIterator[bytes]:
+        """Pieces to send, each of whole SSE blocks."""
+        try:
+            async for piece in self._pieces():
+                self.sending_since = time.monotonic()
+                yield piece
+                self.last_sent = time.monotonic()
+                self.sending_since = None
+                self._counters.sent_bytes_total += len(piece)
+            yield frame.bye("stopping", self._pace.retry_ms())
+        finally:
+            self._log.unwatch(self._watch)
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        for piece in self._opening():
+            yield piece
+        while not self._closing:
+            # The bit is cleared before the read: what is appended during it sets it again.
+            self._watch.event.clear()
+            piece = await self._next_piece()
+            if piece:
+                yield piece
+                await self._rest()
+            elif self.position < self._log.head:
+                # Nothing for this stream in what was read; a long search says where it is.
+                if self._heartbeat_is_due():
+                    yield frame.heartbeat(self.position)
+                await asyncio.sleep(0)
+            elif self._heartbeat_is_due():
+                yield frame.heartbeat(self.position)
+            else:
+                await self._watch.event.wait()
+
+    def _opening(self) -> list[bytes]:
+        """`retry`, `hello`, and the snapshot; taken in one go, so that it is exact at the stream's position."""
+        log, plan = self._log, self._plan
+        if plan.position is None:
+            self.position = log.head
+        pieces = [frame.retry(self._pace.retry_ms())]
+        pieces[0] += frame.hello(self.position, log.floor, log.head, log.now_ms(), plan.mode)
+        if plan.snapshot and plan.position is None:
+            for state in self._registry.shown(plan.selection, plan.metrics):
+                if len(pieces[-1]) > CHUNK_BYTES:
+                    pieces.append(b"")
+                pieces[-1] += frame.latest(state)
+        if self.position == log.head:
+            pieces[-1] += self._live()
+        return pieces
+
+    def _live(self) -> bytes:
+        self._is_live = True
+        return frame.live(self.position)
+
+    def _heartbeat_is_due(self) -> bool:
+        return time.monotonic() - self.last_sent >= self._pace.heartbeat_s
+
+    async def _rest(self) -> None:
+        """Let others have their turn; with an interval, until it is over or the stream is asked to end."""
+        wake_at = time.monotonic() + self._plan.interval_s
+        await asyncio.sleep(0)
+        while not self._closing and (left := wake_at - time.monotonic()) > 0:
+            self._watch.event.clear()
+            try:
+                await asyncio.wait_for(self._watch.event.wait(), left)
+            except TimeoutError:
+                return
+            # Woken by a reading, which waits for the interval's end. Without this pause each one would cost a turn here.
+            await asyncio.sleep(min(left, 0.05))
+
+    async def _next_piece(self) -> bytes:
+        """What is to be sent next, and the position moved past it."""
+        piece = await (self._latest() if self._plan.mode == "latest" else self._every())
+        if not self._is_live and self.position >= self._log.head:
+            piece += self._live()
+        return piece
+
+    async def _every(self) -> bytes:
+        found = await self._log.read(self.position, self._plan.selection, self._pace.page_entries)
+        if isinstance(found, Gap):
+            return self._tell(found)
+        self.position = found.position
+        return b"".join(self._projected(found.entries))
+
+    def _projected(self, entries: list[Entry]) -> list[bytes]:
+        metrics = self._plan.metrics
+        if metrics:
+            frames = [text for entry in entries if (text := project(entry, metrics)) is not None]
+        else:
+            frames = [entry.frame for entry in entries]
+        self._counters.sent_entries_total += len(frames)
+        return frames
+
+    async def _latest(self) -> bytes:
+        """All that waits, conflated. A gap ends the pass: what was read before it is sent first."""
+        gathered, seen = Conflation(self._plan.metrics), 0
+        while seen < MAX_CONFLATED:
+            found = await self._log.read(self.position, self._plan.selection, self._pace.page_entries)
+            if isinstance(found, Gap):
+                return self._conflated(gathered) or self._tell(found)
+            self.position = found.position
+            for entry in found.entries:
+                gathered.add(entry)
+            seen += len(found.entries)
+            if self.position >= self._log.head or not found.entries:
+                break
+            await asyncio.sleep(0)
+        return self._conflated(gathered)
+
+    def _conflated(self, gathered: Conflation) -> bytes:
+        frames, left_out = gathered.frames(self.position)
+        self._counters.sent_entries_total += len(frames)
+        self._counters.conflated_total += left_out
+        return b"".join(frames)
+
+    def _tell(self, gap: Gap) -> bytes:
+        self._counters.gaps_total[gap.reason] += 1
+        self.position = gap.floor
+        return frame.gap(gap)

@@ -1,0 +1,76 @@
+"""SSE blocks: everything that a stream can say, as bytes ending in a blank line.
+
+Source: WHATWG HTML, 9.2 "Server-sent events". CR, LF and CRLF all end a line there, so device text goes only into JSON,
+which holds no raw line break; ids are digits only, because other characters force a CORS preflight on reconnect.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gateway.reading import Draft, Entry, Gap, Kind
+
+_encode = msgspec.json.encode
+_DATA = b"\ndata: "
+
+
+def entry_frame(kind: Kind, seq: int, data: bytes) -> bytes:
+    """The block of an entry; a reading has no ``event`` field, so that ``onmessage`` gets it."""
+    if kind == "reading":
+        return b"id: %d\ndata: %b\n\n" % (seq, data)
+    return b"event: %b\nid: %d\ndata: %b\n\n" % (kind.encode(), seq, data)
+
+
+def numbered(draft: Draft, seq: int) -> Entry:
+    """The entry that ``draft`` becomes under the number ``seq``."""
+    return Entry(seq, draft.kind, draft.device, draft.received_at_ms, entry_frame(draft.kind, seq, draft.data))
+
+
+def entry_data(entry: Entry) -> bytes:
+    """The JSON text in an entry's frame."""
+    frame = entry.frame
+    return frame[frame.index(_DATA) + len(_DATA) : -2]
+
+
+def hello(position: int, floor: int, head: int, time_ms: int, mode: str) -> bytes:
+    """The first block of each connection."""
+    data = _encode({"position": position, "floor": floor, "head": head, "time": time_ms, "mode": mode})
+    return b"event: hello\nid: %d\ndata: %b\n\n" % (position, data)
+
+
+def latest(device_state: bytes) -> bytes:
+    """What is known of one device, as JSON text; without an id, so that nothing counts it as an entry."""
+    return b"event: latest\ndata: %b\n\n" % device_state
+
+
+def live(position: int) -> bytes:
+    """Replay is over. No id: the one that the client has is right."""
+    return b'event: live\ndata: {"position":%d}\n\n' % position
+
+
+def heartbeat(position: int) -> bytes:
+    """Fires nothing in a browser (no data), but moves its Last-Event-ID."""
+    return b"id: %d\n\n" % position
+
+
+def gap(gap_: Gap) -> bytes:
+    """Tells what is missing; its id is the floor, where the stream goes on."""
+    return b"event: gap\nid: %d\ndata: %b\n\n" % (gap_.floor, _encode(gap_))
+
+
+def bye(reason: str, retry_ms: int) -> bytes:
+    """The gateway ends the stream; ``retry_ms`` differs from client to client, so that nobody returns in step."""
+    return b"event: bye\nretry: %d\ndata: %b\n\n" % (retry_ms, _encode({"reason": reason}))
+
+
+def retry(retry_ms: int) -> bytes:
+    """How long a browser waits before it reconnects."""
+    return b"retry: %d\n\n" % retry_ms
+
+
+def reading(data: dict[str, Any], seq: int | None) -> bytes:
+    """A reading made for one stream (projected or merged), with its id or, inside a conflated group, without."""
+    text = _encode(data)
+    return b"data: %b\n\n" % text if seq is None else b"id: %d\ndata: %b\n\n" % (seq, text)

@@ -1,0 +1,1 @@
+"""The Quart app: streams, devices, history, health and the page."""

@@ -1,0 +1,49 @@
+"""Puts the routes together."""
+
+from __future__ import annotations
+
+from quart import Quart, Response
+
+from gateway.config import Http
+from gateway.counters import Counters, Exposition
+from gateway.devices import Registry
+from gateway.http import devices, health, history, openapi, page, security, streams
+from gateway.http.answers import problem
+from gateway.http.parameters import BadParameterError
+from gateway.http.streams import Streams
+from gateway.log import Log
+
+MAX_REQUEST_BYTES = 16_384
+"""No route takes a body."""
+
+
+def make_app(  # noqa: PLR0913, PLR0917 - one argument for each station it shows
+    settings: Http,
+    log: Log,
+    registry: Registry,
+    counters: Counters,
+    open_streams: Streams,
+    exposition: Exposition,
+    readiness: health.Readiness,
+) -> Quart:
+    """The ASGI app of one gateway."""
+    app = Quart("gateway", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST_BYTES
+    security.guard(app, settings, counters)
+    streams.add_routes(app, open_streams)
+    history.add_routes(app, log, registry)
+    devices.add_routes(app, log, registry)
+    health.add_routes(app, readiness, exposition)
+    openapi.add_routes(app)
+    page.add_routes(app)
+
+    @app.errorhandler(BadParameterError)
+    async def bad_parameter(error: BadParameterError) -> Response:
+        counters.bad_requests_total += 1
+        return problem(400, "bad parameter", parameter=error.parameter, detail=error.detail)
+
+    @app.errorhandler(404)
+    async def not_found(_: Exception) -> Response:
+        return problem(404, "not found")
+
+    return app

@@ -1,0 +1,36 @@
+"""What is known of devices: their newest values, units and status, and the position to join a stream at."""
+
+from __future__ import annotations
+
+from quart import Blueprint, Quart, Response, request
+
+from gateway.devices import Registry
+from gateway.http.answers import json_answer, problem
+from gateway.http.parameters import only_known
+from gateway.log import Log
+from gateway.selection import ALL, Selection
+
+
+def add_routes(app: Quart, log: Log, registry: Registry) -> None:
+    """Mount the two device routes."""
+    blueprint = Blueprint("devices", __name__)
+
+    @blueprint.get("/api/devices")
+    async def all_devices() -> Response:
+        _no_parameters()
+        shown = b",".join(registry.shown(ALL))
+        return json_answer(b'{"position":%d,"time":%d,"devices":[%b]}' % (log.head, log.now_ms(), shown))
+
+    @blueprint.get("/api/devices/<path:device>")
+    async def one_device(device: str) -> Response:
+        _no_parameters()
+        if device not in registry:
+            return problem(404, "unknown device", device=device)
+        (shown,) = registry.shown(Selection(frozenset([device])))
+        return json_answer(b'{"position":%d,"time":%d,%b' % (log.head, log.now_ms(), shown[1:]))
+
+    app.register_blueprint(blueprint)
+
+
+def _no_parameters() -> None:
+    only_known(request.args, ())

@@ -1,0 +1,38 @@
+"""Health: whether the process serves, whether readings can come in and be kept, and every counter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from quart import Blueprint, Quart, Response
+
+from gateway.counters import Exposition
+from gateway.http.answers import json_answer
+
+Readiness = Callable[[], dict[str, str]]
+"""What stands in the way of readings, by station: ``{"ingest": "…"}``; empty when all is well."""
+
+
+def add_routes(app: Quart, readiness: Readiness, exposition: Exposition) -> None:
+    """Mount ``/healthz``, ``/readyz`` and ``/metrics``."""
+    blueprint = Blueprint("health", __name__)
+    registry = CollectorRegistry()
+    registry.register(exposition)
+
+    @blueprint.get("/healthz")
+    async def healthz() -> Response:
+        return json_answer(b'{"status":"ok"}')
+
+    @blueprint.get("/readyz")
+    async def readyz() -> Response:
+        faults = readiness()
+        body = {"status": "not ready" if faults else "ready", "faults": faults}
+        return json_answer(msgspec.json.encode(body), 503 if faults else 200)
+
+    @blueprint.get("/metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+    app.register_blueprint(blueprint)

@@ -1,0 +1,72 @@
+"""Who may ask: CORS for configured origins, and the name in the Host header.
+
+A gateway on loopback has no password; the Host check keeps a foreign page from reading it through a name of its own that
+it lets point to 127.0.0.1 (DNS rebinding).
+"""
+
+from __future__ import annotations
+
+from quart import Quart, Request, Response, request
+
+from gateway.config import Http
+from gateway.counters import Counters
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+CONTENT_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
+
+
+def host_problem(host_header: str, settings: Http) -> str | None:
+    """Why a request with this Host header is refused, or None."""
+    name = host_header.rsplit(":", 1)[0] if not host_header.endswith("]") else host_header
+    name = name.lower().rstrip(".")
+    if settings.allowed_hosts:
+        allowed = {each.lower() for each in settings.allowed_hosts} | LOOPBACK_NAMES
+    elif settings.is_loopback:
+        allowed = set(LOOPBACK_NAMES)
+    else:
+        return None
+    if name in allowed:
+        return None
+    return f"this gateway does not answer to the name {name[:100]!r}; add it to http.allowed_hosts if it should"
+
+
+def allowed_origin(request_: Request, settings: Http) -> str | None:
+    """The value of Access-Control-Allow-Origin for a request, or None."""
+    origin = request_.headers.get("Origin")
+    if origin is None:
+        return None
+    if "*" in settings.cors_origins:
+        return "*"
+    return origin if origin in settings.cors_origins else None
+
+
+def guard(app: Quart, settings: Http, counters: Counters) -> None:
+    """Check each request and add the headers that every answer carries."""
+
+    @app.before_request
+    async def check_host() -> Response | None:
+        problem = host_problem(request.headers.get("Host", ""), settings)
+        # HTTP/1.0 clients may send no Host at all; a browser always does.
+        if problem is None or not request.headers.get("Host"):
+            return None
+        counters.bad_requests_total += 1
+        return Response(problem + "\n", 403, content_type="text/plain; charset=utf-8")
+
+    @app.after_request
+    async def add_headers(response: Response) -> Response:
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        response.headers.setdefault("Referrer-Policy", "no-referrer")
+        response.headers.setdefault("Cache-Control", "no-store")
+        if settings.cors_origins:
+            response.headers.add("Vary", "Origin")
+            if origin := allowed_origin(request, settings):
+                response.headers["Access-Control-Allow-Origin"] = origin
+                response.headers["Access-Control-Expose-Headers"] = "X-Position"
+                if request.method == "OPTIONS":
+                    response.headers["Access-Control-Allow-Headers"] = "Last-Event-ID, Cache-Control"
+                    response.headers["Access-Control-Max-Age"] = "600"
+        return response

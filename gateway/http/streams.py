@@ -1,0 +1,139 @@
+"""The stream routes, and what all open streams share: their limit, one timer, and the end."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from quart import Blueprint, Quart, Response, request
+from quart.asgi import ASGIHTTPConnection
+
+from gateway import frame
+from gateway.config import Http
+from gateway.counters import Counters
+from gateway.cursor import Cursor, Pace, Plan
+from gateway.devices import Registry
+from gateway.http.parameters import EARLIEST, Last, Since, Start, stream_parameters
+from gateway.http.transport import transport_of
+from gateway.log import Log
+from gateway.selection import Selection
+
+HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+"""nginx buffers without the last one."""
+
+TICK_S = 1.0
+"""How often the one timer looks whose heartbeat is due and who takes nothing: heartbeats may be late by this much."""
+
+BUSY_RETRY_MS = (30_000, 60_000)
+"""An EventSource gives up for good on 429 and 503, so too many streams are told to come back later instead."""
+
+
+class Connection(ASGIHTTPConnection):
+    """Quart's connection, which leaves its transport where a stream can find it."""
+
+    async def __call__(self, receive: Any, send: Any) -> None:
+        """As ASGI calls it."""
+        self.scope["state"]["transport"] = transport_of(send)
+        await super().__call__(receive, send)
+
+
+class Streams:
+    """All open streams: at most ``settings.max_streams``; above, a stream is told `bye` and to come back later."""
+
+    def __init__(self, log: Log, registry: Registry, counters: Counters, settings: Http) -> None:
+        self._log, self._registry, self._counters, self._settings = log, registry, counters, settings
+        self._pace = Pace(settings.page_entries, settings.heartbeat_s, settings.retry_min_ms, settings.retry_max_ms)
+        self._open: dict[Cursor, asyncio.Transport | None] = {}
+        self._closing = False
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def max_lag(self) -> int:
+        """How far the slowest stream is behind the head, in numbers."""
+        return max((self._log.head - cursor.position for cursor in self._open), default=0)
+
+    async def answer(self, device: str | None) -> Response:
+        """The response to a stream request; raises BadParameterError."""
+        last_event_id = request.headers.get("Last-Event-ID")
+        asked = stream_parameters(request.args, device, last_event_id, self._log.now_ms())
+        if request.method == "HEAD":
+            return Response(b"", headers=HEADERS)
+        if self._closing or len(self._open) >= self._settings.max_streams:
+            return self._busy()
+        position = await self._position(asked.start, asked.selection)
+        plan = Plan(asked.selection, position, asked.mode, asked.interval_s, asked.metrics, asked.snapshot)
+        response = Response(self._blocks(plan, request.scope["state"].get("transport")), headers=HEADERS)
+        response.timeout = None  # Quart would cut the stream after a minute
+        return response
+
+    async def _position(self, start: Start, selection: Selection) -> int | None:
+        if isinstance(start, Since):
+            return await self._log.position_at(start.ms)
+        if isinstance(start, Last):
+            return await self._log.position_back(selection, start.entries)
+        return self._log.floor if start == EARLIEST else start
+
+    def _busy(self) -> Response:
+        self._counters.streams_refused_total += 1
+        retry_ms = random.randint(*BUSY_RETRY_MS)  # noqa: S311 - spreads clients, guards nothing
+        reason = "stopping" if self._closing else "busy"
+        return Response(frame.retry(retry_ms) + frame.bye(reason, retry_ms), headers=HEADERS)
+
+    async def _blocks(self, plan: Plan, transport: asyncio.Transport | None) -> AsyncIterator[bytes]:
+        cursor = Cursor(self._log, self._registry, self._counters, plan, self._pace)
+        self._open[cursor] = transport
+        self._counters.streams_opened_total += 1
+        if self._closing:
+            cursor.close()
+        try:
+            async for piece in cursor.blocks():
+                yield piece
+        finally:
+            del self._open[cursor]
+
+    async def tick_forever(self) -> None:
+        """The one timer of all streams."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = time.monotonic()
+            for cursor, transport in list(self._open.items()):
+                cursor.wake_if_due(now)
+                if cursor.sending_since is not None and now - cursor.sending_since > self._settings.send_timeout_s:
+                    self._cut(transport)
+
+    def _cut(self, transport: asyncio.Transport | None) -> None:
+        if transport is not None and not transport.is_closing():
+            self._counters.streams_cut_total += 1
+            transport.abort()
+
+    async def close(self, patience_s: float) -> None:
+        """Have all streams end themselves with `bye`; those whose readers take nothing are cut after ``patience_s``."""
+        self._closing = True
+        for cursor in list(self._open):
+            cursor.close()
+        deadline = time.monotonic() + patience_s
+        while self._open and time.monotonic() < deadline:  # noqa: ASYNC110 - for as many streams as there are, once
+            await asyncio.sleep(0.01)
+        for transport in list(self._open.values()):
+            if transport is not None:
+                transport.abort()
+
+
+def add_routes(app: Quart, streams: Streams) -> None:
+    """Mount the two stream routes."""
+    app.asgi_http_class = Connection
+    blueprint = Blueprint("streams", __name__)
+
+    @blueprint.get("/api/stream")
+    async def stream_many() -> Response:
+        return await streams.answer(None)
+
+    @blueprint.get("/api/devices/<path:device>/stream")
+    async def stream_one(device: str) -> Response:
+        return await streams.answer(device)
+
+    app.register_blueprint(blueprint)

@@ -1,0 +1,33 @@
+"""The log: one ordered record of all that devices said, on disk first and then in memory.
+
+The laws. Everything else in the gateway leans on them; `tests/test_laws.py` holds them.
+
+1. Only the log gives numbers. They rise, and none is ever given twice: not after a restart, a power cut, a trim or a
+   deleted file. ``next = max(last + 1_000_000, unix_seconds * 1_000_000)`` whenever the log opens, then +1 for each
+   entry; below 2^53, so safe in JavaScript.
+2. An entry is visible only after its commit returned; the broker is told (PUBACK) only after that too.
+3. A frame is encoded once. Replayed bytes equal live bytes.
+4. A stream owns a position, a set of devices, a mode and one bit. Nothing in it grows, however slow its reader is.
+5. A wake carries no data. One lost is repaired by the next heartbeat; one too many is harmless.
+6. No read stays open across a send.
+7. Whoever asks for what is gone is told, in the stream (``event: gap``). The floor rises before entries go, and is
+   checked before and after each read; a position above the head is a gap too.
+8. Everything has a limit, each limit has a counter, and hitting it is visible to the person it concerns.
+9. Nothing a device, a broker or a browser sends can stop the gateway, grow it without bound, or reach another reader
+   as markup.
+
+Where what lives, by thread:
+
+* event loop: `Log` (what is visible: head, floor, tail, shelf, watches). It never touches SQLite.
+* one writer thread: `Writer` (numbers, commits, rolls, unlinks).
+* reader threads: `segment.read` and its kin, which open a file, take one page and close it again.
+
+A position means "I have everything up to and including this". Between two lives of the log lies a seam: the numbers that
+were skipped when it opened. A position inside a seam was given out by a life whose last entries did not survive (a power
+cut, a deleted file), so it is answered with a gap of reason ``lost``.
+"""
+
+from gateway.log.log import Deposit, Log, LogSettings
+from gateway.log.watch import Watch
+
+__all__ = ["Deposit", "Log", "LogSettings", "Watch"]

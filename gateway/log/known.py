@@ -1,0 +1,58 @@
+"""What is known of each device, in a small file of its own: it outlives retention, and saves a replay at the start.
+
+It is never the truth: what is missing in it, or newer in the log, is read from the log again.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import sqlite_utils
+
+_log = logging.getLogger(__name__)
+
+
+def load(path: Path) -> tuple[dict[str, bytes], int]:
+    """State by device as JSON, and the position it stands for; nothing and 0 when there is no sound file."""
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            _make_tables(connection)
+            states = {
+                device: state.encode() for device, state in connection.execute("SELECT device, state FROM device")
+            }
+            row = connection.execute("SELECT position FROM position").fetchone()
+    except sqlite3.DatabaseError as error:
+        _log.warning("what was known of the devices cannot be read (%s): it is made again from the log", error)
+        return {}, 0
+    return states, row[0] if row else 0
+
+
+def save(path: Path, states: dict[str, bytes], position: int) -> None:
+    """Store changed states and the position that all stored states stand for, in one transaction."""
+    try:
+        _save(path, states, position)
+    except sqlite3.OperationalError as error:
+        _log.warning("what is known of the devices cannot be saved: %s", error)
+    except sqlite3.DatabaseError as error:
+        _log.warning("what was known of the devices is damaged (%s): it is begun anew", error)
+        path.unlink(missing_ok=True)
+
+
+def _save(path: Path, states: dict[str, bytes], position: int) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        _make_tables(connection)
+        with connection:
+            rows = [(device, state.decode()) for device, state in states.items()]
+            connection.executemany("INSERT OR REPLACE INTO device VALUES (?, ?)", rows)
+            connection.execute("INSERT OR REPLACE INTO position VALUES (1, ?)", [position])
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    database = sqlite_utils.Database(connection)
+    database.table("device").create({"device": str, "state": str}, pk="device", if_not_exists=True)
+    database.table("position").create({"id": int, "position": int}, pk="id", if_not_exists=True)

@@ -1,0 +1,50 @@
+"""The exactly-once edge: which messages the broker may send again although they are in the log.
+
+A broker that did not get our PUBACK (the gateway was killed, the connection broke) sends the message again, with the DUP
+flag and the same packet id. Each commit stores the marks (packet id, hash of topic and payload) of its messages in the
+same transaction; a redelivered message whose mark is among the last window of them is acknowledged and not logged.
+
+The window is that of messages in flight: a broker cannot redeliver what lies further back. A mark is forgotten as soon as
+its packet id is used for a new message, and all of them when the broker says that it knows no session of ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+
+MARK = struct.Struct("<HQ")
+"""Packet id and hash: 10 bytes a message."""
+
+
+def content_hash(topic: str, payload: bytes) -> int:
+    """64 bits of BLAKE2b over the topic, its length and the payload; the same in every process, unlike ``hash()``."""
+    name = topic.encode("utf-8", "surrogatepass")
+    digest = hashlib.blake2b(len(name).to_bytes(4, "little") + name + payload, digest_size=8)
+    return int.from_bytes(digest.digest(), "little")
+
+
+class PacketWindow:
+    """The last ``size`` marks, seen or stored; used on the event loop alone."""
+
+    def __init__(self, size: int, stored: bytes = b"") -> None:
+        self._size = size
+        self._marks: dict[int, int] = {}
+        for packet_id, hashed in MARK.iter_unpack(stored):
+            self.add(packet_id, hashed)
+
+    def add(self, packet_id: int, hashed: int) -> bytes:
+        """Remember a message that goes to the log; returns its mark, to be stored with it."""
+        self._marks.pop(packet_id, None)
+        self._marks[packet_id] = hashed
+        if len(self._marks) > self._size:
+            del self._marks[next(iter(self._marks))]
+        return MARK.pack(packet_id, hashed)
+
+    def knows(self, packet_id: int, hashed: int) -> bool:
+        """Whether this message, redelivered, is in the log or on its way into it."""
+        return self._marks.get(packet_id) == hashed
+
+    def clear(self) -> None:
+        """The broker began a new session: its packet ids mean nothing to us yet."""
+        self._marks.clear()

@@ -1,0 +1,88 @@
+"""Wake: which streams to tell that something of theirs was appended. One bit a stream, and no data (laws 4 and 5)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from gateway.selection import Selection
+
+
+class Watch:
+    """One stream's bit. An Event of its own, never a shared Future: one cancelled waiter would cancel it for all."""
+
+    __slots__ = ("_group", "event")
+
+    def __init__(self, group: _Group) -> None:
+        self._group = group
+        self.event = asyncio.Event()
+
+
+class _Group:
+    """The watches of all streams with equal selections, and the devices known to touch them."""
+
+    __slots__ = ("devices", "selection", "watches")
+
+    def __init__(self, selection: Selection) -> None:
+        self.selection = selection
+        self.watches: set[Watch] = set()
+        self.devices: set[str] = set()
+
+
+class Watches:
+    """All open watches. Costs by what is touched: a reading wakes only the streams that asked for its device.
+
+    Bounds: a watch a stream, and a set for each device that ever was appended (`limits.max_devices`).
+    """
+
+    def __init__(self) -> None:
+        self._groups: dict[Selection, _Group] = {}
+        self._by_device: dict[str, set[_Group]] = {}
+
+    def open(self, selection: Selection) -> Watch:
+        """A new watch; close it when its stream ends."""
+        group = self._groups.get(selection)
+        if group is None:
+            group = self._groups[selection] = _Group(selection)
+            for device in self._by_device if selection.globs else selection.names & self._by_device.keys():
+                self._join(group, device)
+        watch = Watch(group)
+        group.watches.add(watch)
+        return watch
+
+    def close(self, watch: Watch) -> None:
+        """Forget a watch; the last one of its selection takes the group along."""
+        group = watch._group  # noqa: SLF001 - the two classes are one mechanism
+        group.watches.discard(watch)
+        if not group.watches and self._groups.get(group.selection) is group:
+            del self._groups[group.selection]
+            for device in group.devices:
+                self._by_device[device].discard(group)
+
+    def wake(self, devices: Iterable[str]) -> None:
+        """Set the bit of every watch that selects one of ``devices``."""
+        touched: set[_Group] = set()
+        for device in devices:
+            groups = self._by_device.get(device)
+            touched.update(self._meet(device) if groups is None else groups)
+        for group in touched:
+            for watch in group.watches:
+                watch.event.set()
+
+    def wake_all(self) -> None:
+        """Set every bit: the gateway is closing, or a gap opened."""
+        for group in self._groups.values():
+            for watch in group.watches:
+                watch.event.set()
+
+    def _meet(self, device: str) -> set[_Group]:
+        """A device that was not seen before: which groups want it."""
+        groups = self._by_device[device] = set()
+        for group in self._groups.values():
+            self._join(group, device)
+        return groups
+
+    def _join(self, group: _Group, device: str) -> None:
+        if device in group.selection:
+            self._by_device[device].add(group)
+            group.devices.add(device)

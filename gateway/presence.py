@@ -1,0 +1,127 @@
+"""What a message means for its device: the drafts to append, changes of status among them. Pure.
+
+A change of status is an entry, so a stream that comes back learns of it as of any reading. Statuses here run a few
+milliseconds ahead of the log: they are those of the last draft, not of the last commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from gateway.decode.units import unit_for
+from gateway.devices import DeviceData, ReadingData, Registry, Status
+from gateway.reading import Decoded, DeviceInfo, Draft, MetricInfo, Reading, Rejected
+
+SILENT_AFTER_GAPS = 10
+"""A device is silent after this many of its usual pauses, or `devices.silent_after_s`, whichever is longer."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Announced:
+    """What was drafted of a device last."""
+
+    __slots__ = ("label", "metrics", "model", "since", "status")
+
+    def __init__(self, status: Status, since: int) -> None:
+        self.status, self.since = status, since
+        self.label = self.model = ""
+        self.metrics: dict[str, MetricInfo] = {}
+
+
+class Presence:
+    """Makes drafts of what was decoded. Holds a small record a device, and lets in at most ``max_devices`` of them."""
+
+    def __init__(
+        self, registry: Registry, max_devices: int, silent_after_s: float, units: Mapping[str, str] | None = None
+    ) -> None:
+        self._registry = registry
+        self._units = units or {}
+        self._max_devices = max_devices
+        self._silent_after_ms = silent_after_s * 1000
+        self._announced: dict[str, _Announced] = {}
+        for state in registry:
+            known = self._announced[state.device] = _Announced(state.status, state.since)
+            known.label, known.model, known.metrics = state.label, state.model, dict(state.metrics)
+
+    def drafts(self, decoded: Decoded) -> list[Draft] | Rejected:
+        """What to append for one decoded reading or info; a rejection is handed back."""
+        if isinstance(decoded, Rejected):
+            return decoded
+        if decoded.device not in self._announced and len(self._announced) >= self._max_devices:
+            return Rejected("too_many_devices", f"{decoded.device}: more than {self._max_devices}")
+        return self._of_reading(decoded) if isinstance(decoded, Reading) else self._of_info(decoded)
+
+    def _of_reading(self, reading: Reading) -> list[Draft]:
+        known = self._announced.get(reading.device)
+        drafts = []
+        metrics = self._configured(reading, known) if self._units else {}
+        if known is None or metrics or (known.status != "online" and not reading.retained):
+            status: Status = "online" if not reading.retained else known.status if known else "unknown"
+            drafts.append(self._announce(reading.device, status, reading.received_at_ms, metrics=metrics))
+        measured, received = reading.measured_at_ms, reading.received_at_ms
+        data = ReadingData(
+            device=reading.device,
+            at=received if measured is None else measured,
+            values=reading.values,
+            received_at=None if measured is None else received,
+            retained=reading.retained,
+        )
+        drafts.append(Draft("reading", reading.device, received, _encode(data)))
+        return drafts
+
+    def _configured(self, reading: Reading, known: _Announced | None) -> dict[str, MetricInfo]:
+        """Units of the configuration for metrics that were not described yet; a device's own word goes before it."""
+        described = known.metrics if known else {}
+        units = {metric: unit_for(metric, self._units) for metric in reading.values if metric not in described}
+        return {metric: MetricInfo(unit=unit) for metric, unit in units.items() if unit}
+
+    def _of_info(self, info: DeviceInfo) -> list[Draft]:
+        known = self._announced.get(info.device)
+        status: Status = info.availability or (known.status if known else "unknown")
+        metrics = {
+            name: about for name, about in info.metrics.items() if known is None or known.metrics.get(name) != about
+        }
+        label = info.label if known is None or info.label != known.label else ""
+        model = info.model if known is None or info.model != known.model else ""
+        if known is not None and status == known.status and not (metrics or label or model):
+            return []
+        return [self._announce(info.device, status, info.received_at_ms, label, model, metrics)]
+
+    def _announce(  # noqa: PLR0913, PLR0917 - the fields of one entry
+        self,
+        device: str,
+        status: Status,
+        now_ms: int,
+        label: str = "",
+        model: str = "",
+        metrics: dict[str, MetricInfo] | None = None,
+    ) -> Draft:
+        known = self._announced.get(device)
+        if known is None:
+            known = self._announced[device] = _Announced(status, now_ms)
+        elif known.status != status:
+            known.status, known.since = status, now_ms
+        known.label, known.model = label or known.label, model or known.model
+        known.metrics.update(metrics or {})
+        data = DeviceData(
+            device=device, status=status, since=known.since, label=label, model=model, metrics=metrics or {}
+        )
+        return Draft("device", device, now_ms, _encode(data))
+
+    def silent(self, now_ms: int, listening_since_ms: int) -> list[Draft]:
+        """Drafts for devices that were online and say nothing for much longer than is usual for them.
+
+        ``listening_since_ms`` is when the broker was reached: before that, silence was ours.
+        """
+        drafts = []
+        for state in self._registry:
+            known = self._announced.get(state.device)
+            if known is None or known.status != "online":
+                continue
+            heard = max(state.last_reading_at_ms, listening_since_ms, known.since)
+            if now_ms - heard > max(self._silent_after_ms, SILENT_AFTER_GAPS * state.usual_gap_ms):
+                drafts.append(self._announce(state.device, "silent", now_ms))
+        return drafts

@@ -1,0 +1,257 @@
+"""One running gateway: makes the stations, joins them, and ends them in the right order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+
+from gateway.config import Config
+from gateway.counters import Counters, Exposition
+from gateway.decode import Decoder, Limits
+from gateway.devices import Registry
+from gateway.errors import LogError
+from gateway.http.app import make_app
+from gateway.http.server import address_of, listen, serve_until
+from gateway.http.streams import Streams
+from gateway.ingest import broker as embedded
+from gateway.ingest.mqtt import Session
+from gateway.log import Deposit, Log, LogSettings, known
+from gateway.log.packets import content_hash
+from gateway.presence import Presence
+from gateway.reading import Decoded, Draft, Gap, Message, Rejected
+from gateway.selection import ALL
+
+_log = logging.getLogger(__name__)
+
+SAVE_INTERVAL_S = 5.0
+"""How often what is known of devices is saved; so much is read from the log again after a kill."""
+
+TRIM_INTERVAL_S = 10.0
+SILENCE_INTERVAL_S = 1.0
+SAMPLE_INTERVAL_S = 60.0
+"""A rejection is logged the first time, and then once a minute for each reason."""
+
+STREAM_PATIENCE_S = 0.7
+"""How long streams have to end themselves; then those whose readers take nothing are cut. Exit takes under 2 s in all."""
+
+
+def log_settings(config: Config) -> LogSettings:
+    """The log's settings out of the whole configuration."""
+    log = config.log
+    return LogSettings(
+        folder=Path(log.folder) / "log",
+        durability=log.durability,  # type: ignore[arg-type] # the choices are the durabilities
+        commit_interval_ms=log.commit_interval_ms,
+        commit_messages=max(1, min(config.mqtt.window // 2, 500)),
+        segment_bytes=log.segment_bytes,
+        segment_age_s=log.segment_age_s,
+        retention_bytes=log.retention_bytes,
+        retention_age_s=log.retention_age_s,
+        tail_bytes=log.tail_bytes,
+        max_waiting_messages=log.max_waiting_messages,
+        packet_window=config.mqtt.window,
+    )
+
+
+class Gateway:
+    """Use as ``await Gateway(config).run(stop)``; `address` is known once ``serving`` is set."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.counters = Counters()
+        self.registry = Registry(config.limits.max_metrics)
+        self.serving = asyncio.Event()
+        self.address = ""
+        self._known_path = Path(config.log.folder) / "devices.sqlite3"
+        self._sampled: dict[str, float] = {}
+        limits = config.limits
+        self._decoder = Decoder(
+            config.patterns(),
+            Limits(
+                limits.max_payload_bytes,
+                limits.max_depth,
+                limits.max_metrics,
+                limits.max_readings,
+                limits.max_text_bytes,
+                limits.max_device_bytes,
+            ),
+        )
+        self.log: Log
+        self._presence: Presence
+        self._session: Session
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until ``stop`` is set. Raises LogError, BrokerError or ServeError when it cannot begin."""
+        listening = listen(self.config.http)
+        broker = None
+        try:
+            await self._open_log()
+            if not self.config.mqtt.broker:
+                broker = await embedded.start(self.config.embedded_broker)
+            await self._run_stations(listening, stop)
+        finally:
+            listening.close()
+            if hasattr(self, "log"):
+                await self._close_log()
+            if broker is not None:
+                await broker.stop()
+
+    async def _open_log(self) -> None:
+        folder = Path(self.config.log.folder)
+        try:
+            await asyncio.to_thread(partial(folder.mkdir, parents=True, exist_ok=True))
+            states, position = await asyncio.to_thread(known.load, self._known_path)
+        except OSError as error:
+            raise LogError(f"log.folder {folder} cannot be used: {error.strerror}") from error
+        self.registry.load(states, position)
+        self.log = await Log.open(log_settings(self.config), self.counters, position)
+        await self._catch_up()
+        self.log.listeners.append(self.registry.apply)
+        limits, devices = self.config.limits, self.config.devices
+        self._presence = Presence(self.registry, limits.max_devices, devices.silent_after_s, self.config.units)
+
+    async def _catch_up(self) -> None:
+        """Read what is newer in the log than what was known of the devices."""
+        position, began, told = max(self.registry.position, self.log.floor), time.monotonic(), 1.0
+        while position < self.log.head:
+            found = await self.log.read(position, ALL, 1000)
+            if isinstance(found, Gap):
+                position = found.floor
+                continue
+            self.registry.apply(found.entries)
+            position = found.position
+            if time.monotonic() - began > told:
+                told += 1
+                done = (position - self.log.floor) / max(1, self.log.head - self.log.floor)
+                _log.info("reading the log to learn of its devices: %.0f %%", 100 * done)
+
+    # --- ingest to append --------------------------------------------------------------------------------------------
+
+    def _take(self, message: Message, acknowledge: Callable[[], None]) -> None:
+        """One message: decoded, and on its way into the log; acknowledged when that is committed."""
+        mark = b""
+        if message.qos:
+            hashed = content_hash(message.topic, message.payload)
+            if message.dup and self.log.packets.knows(message.packet_id, hashed):
+                self.counters.redelivered_total += 1
+                self.log.append(Deposit([], b"", acknowledge))
+                return
+            mark = self.log.packets.add(message.packet_id, hashed)
+        drafts = [draft for decoded in self._decoder.decode(message) for draft in self._drafts(decoded)]
+        self.log.append(Deposit(drafts, mark, acknowledge))
+        if self.log.is_full:
+            self._session.pause()
+
+    def _drafts(self, decoded: Decoded) -> list[Draft]:
+        drafts = self._presence.drafts(decoded)
+        if isinstance(drafts, Rejected):
+            self._count(drafts)
+            return []
+        return drafts
+
+    def _count(self, rejected: Rejected) -> None:
+        self.counters.rejected_total[rejected.reason] += 1
+        now = time.monotonic()
+        if now - self._sampled.get(rejected.reason, -SAMPLE_INTERVAL_S) >= SAMPLE_INTERVAL_S:
+            self._sampled[rejected.reason] = now
+            _log.warning("rejected (%s): %s", rejected.reason, rejected.detail)
+
+    # --- running -----------------------------------------------------------------------------------------------------
+
+    async def _run_stations(self, listening: socket.socket, stop: asyncio.Event) -> None:
+        http = self.config.http
+        self._session = Session(self.config, self.counters, self._take, self.log.now_ms)
+        self._session.on_new_session = self.log.packets.clear
+        self.log.on_room = self._session.resume
+        streams = Streams(self.log, self.registry, self.counters, http)
+        exposition = Exposition(self.counters, self._gauges(streams))
+        app = make_app(http, self.log, self.registry, self.counters, streams, exposition, self._faults)
+        background = [
+            asyncio.create_task(work, name=name)
+            for name, work in {
+                "session": self._session.run(),
+                "streams": streams.tick_forever(),
+                "trim": self._trim_forever(),
+                "silence": self._watch_silence(),
+                "save": self._save_forever(),
+            }.items()
+        ]
+
+        async def stopping() -> None:
+            await _first(stop.wait(), *background)
+            await streams.close(STREAM_PATIENCE_S)
+
+        self.address = address_of(listening, http)
+        self.serving.set()
+        try:
+            await serve_until(app, listening, http, stopping)
+        finally:
+            for task in background:
+                task.cancel()
+            results = await asyncio.gather(*background, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    def _faults(self) -> dict[str, str]:
+        faults = {}
+        if self._session.fault:
+            faults["ingest"] = self._session.fault
+        if self.log.failing:
+            faults["append"] = self.log.failing
+        return faults
+
+    def _gauges(self, streams: Streams) -> dict[str, tuple[str, Callable[[], float]]]:
+        return {
+            "streams": ("streams that are open", lambda: len(streams)),
+            "stream_lag_max": ("how far the slowest stream is behind the head, in numbers", streams.max_lag),
+            "devices": ("devices known", lambda: len(self.registry)),
+            "broker_connected": ("1 while the broker accepts us", lambda: self._session.connected_since_ms is not None),
+            "ready": ("1 while readings can come in and be kept", lambda: not self._faults()),
+            "log_head": ("position of the newest entry", lambda: self.log.head),
+            "log_floor": ("position after which everything is held", lambda: self.log.floor),
+            "log_bytes": ("bytes of all segments on disk", lambda: self.log.disk_bytes),
+            "log_segments": ("segments held", lambda: self.log.segments),
+            "tail_bytes": ("bytes of the newest entries in memory", lambda: self.log.tail_bytes),
+            "waiting_messages": ("messages that wait to be committed", lambda: self.log.waiting),
+        }
+
+    async def _trim_forever(self) -> None:
+        while True:
+            await asyncio.sleep(TRIM_INTERVAL_S)
+            await self.log.trim()
+
+    async def _watch_silence(self) -> None:
+        while True:
+            await asyncio.sleep(SILENCE_INTERVAL_S)
+            since = self._session.connected_since_ms
+            if since is not None:
+                for draft in self._presence.silent(self.log.now_ms(), since):
+                    self.log.append(Deposit([draft]))
+
+    async def _save_forever(self) -> None:
+        while True:
+            await asyncio.sleep(SAVE_INTERVAL_S)
+            await self._save()
+
+    async def _save(self) -> None:
+        states, position = self.registry.changes()
+        if states:
+            await self.log.in_writer(partial(known.save, self._known_path, states, position))
+
+    async def _close_log(self) -> None:
+        await self.log.drain()
+        await self._save()
+        await self.log.close()
+
+
+async def _first(stop: Awaitable[object], *background: asyncio.Task[None]) -> None:
+    """Return when told to stop, or when a background task ends: none of them should, so it has failed."""
+    stopped = asyncio.ensure_future(stop)
+    await asyncio.wait([stopped, *background], return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
