@@ -1,0 +1,160 @@
+import assert from "node:assert/strict";
+import { beforeEach, test } from "node:test";
+
+import { Link } from "../../web/link.js";
+
+// A browser's EventSource as far as a link can see it.
+class Source {
+  static CLOSED = 2;
+  static all = [];
+
+  readyState = 1;
+  #takers = new Map();
+
+  constructor(address) {
+    this.address = address;
+    Source.all.push(this);
+  }
+
+  addEventListener(type, take) {
+    this.#takers.set(type, take);
+  }
+
+  close() {
+    this.readyState = Source.CLOSED;
+  }
+
+  fire(type, id, data) {
+    this.#takers.get(type)({ lastEventId: String(id ?? ""), data: JSON.stringify(data) });
+  }
+
+  hello(position, head = position) {
+    this.fire("hello", position, { position, floor: 0, head, time: 1, mode: "every" });
+  }
+
+  break({ forGood }) {
+    this.readyState = forGood ? Source.CLOSED : 0;
+    this.#takers.get("error")({});
+  }
+}
+
+let clock;
+let tick;
+let told;
+let link;
+const newest = () => Source.all.at(-1);
+const pass = (seconds) => {
+  for (let i = 0; i < seconds; i += 1) {
+    clock += 1_000;
+    tick?.();
+  }
+};
+const positions = () => told.filter(({ event }) => event === "reading").map(({ position }) => position);
+
+beforeEach(() => {
+  clock = 1_000_000;
+  told = [];
+  Source.all = [];
+  link = new Link((position) => `after=${position}`, (entry) => told.push(entry), {
+    EventSource: Source,
+    now: () => clock,
+    random: () => 0.5,
+    setInterval: (run) => ((tick = run), 1),
+    clearInterval: () => (tick = null),
+  });
+  link.open(10);
+});
+
+test("the stream starts at the position it was opened with", () => {
+  assert.equal("after=10", newest().address);
+});
+
+test("an entry that was had already is dropped", () => {
+  newest().hello(10);
+  for (const id of [11, 12, 12, 11, 13]) newest().fire("message", id, { id });
+  assert.deepEqual([11, 12, 13], positions());
+});
+
+test("a source that gave up is replaced at the last position, later each time, with jitter", () => {
+  newest().hello(10);
+  newest().fire("message", 42, {});
+  newest().break({ forGood: true });
+  assert.equal("disconnected", link.state.phase);
+  const waits = [];
+  for (let i = 0; i < 7; i += 1) {
+    const before = Source.all.length;
+    let seconds = 0;
+    while (Source.all.length === before) {
+      pass(1);
+      seconds += 1;
+    }
+    waits.push(seconds);
+    newest().break({ forGood: true });
+  }
+  assert.deepEqual([1, 2, 4, 8, 16, 30, 30], waits);
+  assert.equal("after=42", newest().address);
+});
+
+test("a source that reconnects by itself is left alone while it tries", () => {
+  newest().hello(10);
+  for (let i = 0; i < 10; i += 1) {
+    newest().break({ forGood: false });
+    pass(5);
+  }
+  assert.equal(1, Source.all.length);
+  newest().hello(10);
+  assert.equal("live", link.state.phase);
+});
+
+test("a quiet stream is renewed, and nobody is alarmed unless no hello comes", () => {
+  newest().hello(10);
+  pass(61);
+  assert.equal(2, Source.all.length);
+  assert.equal("live", link.state.phase);
+  newest().hello(10);
+  pass(30);
+  assert.equal("live", link.state.phase);
+  pass(42);
+  assert.equal("disconnected", link.state.phase);
+});
+
+test("a closed source's late events are ignored", () => {
+  const first = newest();
+  first.hello(10);
+  pass(61);
+  first.fire("message", 11, {});
+  newest().hello(10);
+  newest().fire("message", 11, {});
+  assert.deepEqual([11], positions());
+});
+
+test("after ahead the numbers of the new log count, though they are lower", () => {
+  newest().hello(10);
+  newest().fire("gap", 5, { asked: 10, floor: 1, head: 5, reason: "ahead" });
+  newest().fire("message", 6, {});
+  assert.deepEqual([6], positions());
+});
+
+test("a check opens a new source when the connection is lost or in doubt, else not", () => {
+  newest().hello(10);
+  link.check();
+  assert.equal(1, Source.all.length);
+  clock += 46_000;
+  link.check();
+  assert.equal(2, Source.all.length);
+});
+
+test("a busy gateway is not asked again before a minute", () => {
+  newest().fire("bye", null, { reason: "busy" });
+  newest().break({ forGood: false });
+  pass(59);
+  assert.equal(1, Source.all.length);
+  assert.equal("busy", link.state.phase);
+});
+
+test("a replay that is too long ends in asking for everything anew", () => {
+  newest().hello(10, 1_000_000);
+  for (let id = 11; id < 20_020; id += 1) newest().fire("message", id, {});
+  assert.equal("far", told.at(-1).event);
+  assert.equal(false, link.isOpen);
+});
