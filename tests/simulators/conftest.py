@@ -14,17 +14,11 @@ import pytest
 from hypothesis import settings
 
 # On a busy machine any example may be slow once; speed is measured elsewhere.
-settings.register_profile(
-    "unhurried", parent=settings.get_profile(settings.get_current_profile_name()), deadline=None
-)
+settings.register_profile("unhurried", parent=settings.get_profile(settings.get_current_profile_name()), deadline=None)
 settings.load_profile("unhurried")
 
 PORTS = range(18200, 18300)
 INSTALL = "{} is missing: apt-get install mosquitto mosquitto-clients openssl"
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "broker: needs a real mosquitto")
 
 
 class Mosquitto:

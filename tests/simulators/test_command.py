@@ -115,6 +115,14 @@ def test_a_broker_that_is_not_there_ends_with_1_and_its_address() -> None:
     assert ("", expected, 1) == (output, errors, simulator.returncode)
 
 
+def test_a_ca_file_of_no_use_ends_it_at_once_and_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("nothing")
+    simulator = started("--broker", "mqtts://127.0.0.1:1", "--ca", str(tmp_path / "ca.pem"), "--connect-timeout", "60s")
+    _, errors = simulator.communicate(timeout=10)
+    assert errors.startswith(f"Error: cannot use the CA file {tmp_path / 'ca.pem'}: ")
+    assert 1 == simulator.returncode
+
+
 def test_ctrl_c_while_it_waits_for_the_broker_ends_it_cleanly() -> None:
     simulator = started("--broker", "mqtt://127.0.0.1:1", "--connect-timeout", "60s")
     assert simulator.stderr is not None

@@ -15,7 +15,6 @@ from simulators.device import line_up
 from simulators.fleet import Fleet, FleetError, UnreachableError
 
 START_MS = 1_795_335_752_000
-pytestmark = pytest.mark.asyncio
 broker = pytest.mark.broker
 
 

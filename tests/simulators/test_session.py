@@ -5,15 +5,12 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-import pytest
-
 from simulators.address import Broker
 from simulators.counters import Counters
 from simulators.device import Device, Publication, line_up
 from simulators.session import RETRY_FIRST_S, RETRY_MAX_S, UNACKNOWLEDGED_MAX, Session, _retry_s
 
 CONNACK, CONNACK_NOT_AUTHORISED = b"\x20\x02\x00\x00", b"\x20\x02\x00\x05"
-pytestmark = pytest.mark.asyncio
 
 
 @asynccontextmanager

@@ -9,9 +9,7 @@ QUIET = Counters(devices=8, connected=8)
 def test_progress_tells_who_is_connected_how_fast_it_goes_and_the_totals() -> None:
     before = Counters(devices=8, connected=8, published_total=100, readings_total=90, acknowledged_total=100)
     now = Counters(devices=8, connected=8, published_total=1300, readings_total=2090, acknowledged_total=1299)
-    expected = (
-        "8 of 8 devices connected, 600 messages/s with 1,000 readings/s, 1,300 published, 1,299 acknowledged"
-    )
+    expected = "8 of 8 devices connected, 600 messages/s with 1,000 readings/s, 1,300 published, 1,299 acknowledged"
     assert expected == progress(before, now, 2.0)
 
 
