@@ -59,10 +59,26 @@ class Counters:
     bad_requests_total: int = _count("requests answered with 400 or 403")
 
 
+GAUGES = {
+    "streams": "streams that are open",
+    "stream_lag_max": "how far the slowest stream is behind the head, in numbers",
+    "devices": "devices known",
+    "broker_connected": "1 while the broker accepts us",
+    "ready": "1 while readings can come in and be kept",
+    "log_head": "position of the newest entry",
+    "log_floor": "position after which everything is held",
+    "log_bytes": "bytes of all segments on disk",
+    "log_segments": "segments held",
+    "tail_bytes": "bytes of the newest entries in memory",
+    "waiting_messages": "messages that wait to be committed",
+}
+"""What is read when asked, by its name without the prefix."""
+
+
 class Exposition(Collector):
     """The counters, and gauges that are read when asked, in the form that prometheus-client writes."""
 
-    def __init__(self, counters: Counters, gauges: dict[str, tuple[str, Callable[[], float]]]) -> None:
+    def __init__(self, counters: Counters, gauges: dict[str, Callable[[], float]]) -> None:
         self._counters = counters
         self._gauges = gauges
 
@@ -70,8 +86,8 @@ class Exposition(Collector):
         """All families, in the order of the table."""
         for entry in fields(self._counters):
             yield _family(entry.name, entry.metadata, getattr(self._counters, entry.name))
-        for name, (meaning, value) in self._gauges.items():
-            yield GaugeMetricFamily(PREFIX + name, meaning, value())
+        for name, meaning in GAUGES.items():
+            yield GaugeMetricFamily(PREFIX + name, meaning, self._gauges[name]())
 
 
 def _family(name: str, metadata: Any, value: Any) -> Metric:

@@ -206,19 +206,19 @@ class Gateway:
             faults["append"] = self.log.failing
         return faults
 
-    def _gauges(self, streams: Streams) -> dict[str, tuple[str, Callable[[], float]]]:
+    def _gauges(self, streams: Streams) -> dict[str, Callable[[], float]]:
         return {
-            "streams": ("streams that are open", lambda: len(streams)),
-            "stream_lag_max": ("how far the slowest stream is behind the head, in numbers", streams.max_lag),
-            "devices": ("devices known", lambda: len(self.registry)),
-            "broker_connected": ("1 while the broker accepts us", lambda: self._session.connected_since_ms is not None),
-            "ready": ("1 while readings can come in and be kept", lambda: not self._faults()),
-            "log_head": ("position of the newest entry", lambda: self.log.head),
-            "log_floor": ("position after which everything is held", lambda: self.log.floor),
-            "log_bytes": ("bytes of all segments on disk", lambda: self.log.disk_bytes),
-            "log_segments": ("segments held", lambda: self.log.segments),
-            "tail_bytes": ("bytes of the newest entries in memory", lambda: self.log.tail_bytes),
-            "waiting_messages": ("messages that wait to be committed", lambda: self.log.waiting),
+            "streams": lambda: len(streams),
+            "stream_lag_max": streams.max_lag,
+            "devices": lambda: len(self.registry),
+            "broker_connected": lambda: self._session.connected_since_ms is not None,
+            "ready": lambda: not self._faults(),
+            "log_head": lambda: self.log.head,
+            "log_floor": lambda: self.log.floor,
+            "log_bytes": lambda: self.log.disk_bytes,
+            "log_segments": lambda: self.log.segments,
+            "tail_bytes": lambda: self.log.tail_bytes,
+            "waiting_messages": lambda: self.log.waiting,
         }
 
     async def _trim_forever(self) -> None:

@@ -1,0 +1,1 @@
+"""Benchmarks: programs with a table as output. `make bench ARGS="soak --minutes 10"`."""

@@ -1,0 +1,101 @@
+"""The house holds: a file imports only from lower floors, without circles, and foreign parts only where they belong."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+FLOORS = [
+    {"gateway", "gateway.errors", "gateway.reading", "gateway.topic", "gateway.selection", "gateway.counters"},
+    {"gateway.frame", "gateway.config", "gateway.decode", "gateway.buckets"},
+    {"gateway.conflate", "gateway.devices", "gateway.log"},
+    {"gateway.presence", "gateway.cursor", "gateway.ingest"},
+    {"gateway.http"},
+    {"gateway.service"},
+    {"simulators", "gateway.watch_command"},
+    {"gateway.cli"},
+    {"gateway.__main__"},
+]
+"""From the ground up; what stands on one floor may import its neighbours there, but circles are found below."""
+
+SIMULATORS_MAY_USE = {"gateway", "gateway.errors", "gateway.ingest"}
+
+ONLY_IN = {
+    "paho": {"gateway.ingest.drive", "gateway.ingest.mqtt", "simulators.session", "simulators.fleet"},
+    "sqlite3": {"gateway.log.segment", "gateway.log.known"},
+    "sqlite_utils": {"gateway.log.segment", "gateway.log.known"},
+    "iotcore": {"gateway.ingest.broker"},
+    "quart": {"gateway.http"},
+    "hypercorn": {"gateway.http.server", "gateway.http.transport"},
+}
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+PATHS = {name_of(path): path for path in [*ROOT.glob("gateway/**/*.py"), *ROOT.glob("simulators/**/*.py")]}
+
+
+def imported_names(node: ast.AST) -> list[str]:
+    """What an import statement names; `from gateway.log import segment` names the module `gateway.log.segment`."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        inner = [f"{node.module}.{alias.name}" for alias in node.names]
+        return [name if name in PATHS else str(node.module) for name in inner]
+    return []
+
+
+IMPORTS = {
+    name: {each for node in ast.walk(ast.parse(path.read_text())) for each in imported_names(node)}
+    for name, path in PATHS.items()
+}
+
+
+def is_in(module: str, places: set[str]) -> bool:
+    return any(module == place or (module.startswith(place + ".") and place != "gateway") for place in places)
+
+
+def floor(module: str) -> int:
+    return next(number for number, places in enumerate(FLOORS) if is_in(module, places))
+
+
+def test_every_import_points_downward_or_to_a_neighbour() -> None:
+    wrong = [
+        f"{module} imports {imported}"
+        for module, imports in IMPORTS.items()
+        for imported in imports
+        if imported in IMPORTS and floor(imported) > floor(module)
+    ]
+    assert [] == wrong
+
+
+def test_the_simulators_know_nothing_of_the_gateway_but_its_mqtt_drive() -> None:
+    wrong = [
+        f"{module} imports {imported}"
+        for module, imports in IMPORTS.items()
+        for imported in imports
+        if module.startswith("simulators")
+        and imported.startswith("gateway")
+        and not is_in(imported, SIMULATORS_MAY_USE)
+    ]
+    assert [] == wrong
+
+
+def test_foreign_parts_are_imported_only_where_they_belong() -> None:
+    wrong = [
+        f"{module} imports {imported}"
+        for module, imports in IMPORTS.items()
+        for imported in imports
+        if (places := ONLY_IN.get(imported.split(".")[0])) and not is_in(module, places)
+    ]
+    assert [] == wrong
+
+
+def test_there_are_no_circles() -> None:
+    graph = {module: {each for each in imports if each in IMPORTS} for module, imports in IMPORTS.items()}
+    done: set[str] = set()
+    while ready := {module for module, needs in graph.items() if module not in done and needs <= done | {module}}:
+        done |= ready
+    assert set() == set(graph) - done
