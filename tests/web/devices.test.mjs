@@ -7,7 +7,9 @@ const known = (device, values = {}, more = {}) => ({ device, status: "online", s
 
 test("a device called __proto__ is a device like any other", () => {
   const devices = new Devices();
-  devices.replace(JSON.parse('[{"device":"__proto__","status":"online","since":1,"values":{"__proto__":{"value":1,"at":5}}}]'));
+  devices.replace(
+    JSON.parse('[{"device":"__proto__","status":"online","since":1,"values":{"__proto__":{"value":1,"at":5}}}]'),
+  );
   assert.equal(1, devices.get("__proto__").metrics.get("__proto__").value);
   assert.equal(undefined, devices.get("toString"));
   assert.equal(undefined, {}.value);
@@ -17,7 +19,10 @@ test("a snapshot is all there is", () => {
   const devices = new Devices();
   devices.replace([known("a"), known("b")]);
   devices.replace([known("b")]);
-  assert.deepEqual(["b"], [...devices].map(({ name }) => name));
+  assert.deepEqual(
+    ["b"],
+    [...devices].map(({ name }) => name),
+  );
 });
 
 test("a delayed reading does not replace a newer value, as in the gateway", () => {
@@ -40,10 +45,23 @@ test("a retained value has no age, and any later reading replaces it", () => {
 test("a device event describes without touching values", () => {
   const device = new Devices().meet("a");
   device.read({ at: 100, values: { t: 1 } });
-  device.describe({ device: "a", status: "offline", since: 9, label: "A", metrics: { t: { unit: "Cel", label: "Air" } } });
-  assert.deepEqual(["offline", "A", "Cel", "Air", 1], [
-    device.status, device.title, device.metrics.get("t").unit, device.metrics.get("t").title, device.metrics.get("t").value,
-  ]);
+  device.describe({
+    device: "a",
+    status: "offline",
+    since: 9,
+    label: "A",
+    metrics: { t: { unit: "Cel", label: "Air" } },
+  });
+  assert.deepEqual(
+    ["offline", "A", "Cel", "Air", 1],
+    [
+      device.status,
+      device.title,
+      device.metrics.get("t").unit,
+      device.metrics.get("t").title,
+      device.metrics.get("t").value,
+    ],
+  );
 });
 
 test("names are ordered as people order them, and steadily", () => {
@@ -54,7 +72,7 @@ test("names are ordered as people order them, and steadily", () => {
 test("history fills a trend only before the first live reading", () => {
   const device = new Devices().meet("a");
   device.read({ at: 100_000, values: { t: 5 } });
-  const bucket = (at, mean) => ({ at, until: at + 10_000, values: { t: { min: mean, mean, max: mean, count: 1 } } });
+  const bucket = (at, mean) => ({ at, until: at + 5_000, values: { t: { min: mean, mean, max: mean, count: 1 } } });
   device.recall([bucket(80_000, 1), bucket(90_000, 2), bucket(100_000, 3)]);
   assert.deepEqual([1, 2, 5], [...device.metrics.get("t").trend.columns[1]]);
 });

@@ -23,7 +23,10 @@ test("very large and very small numbers are written with an exponent", () => {
 });
 
 test("a boolean is on or off, a text is itself up to a limit", () => {
-  assert.deepEqual(["on", "off", "auto"], [true, false, "auto"].map((value) => formatValue(value)));
+  assert.deepEqual(
+    ["on", "off", "auto"],
+    [true, false, "auto"].map((value) => formatValue(value)),
+  );
   assert.equal(121, formatValue("x".repeat(10_000)).length);
 });
 

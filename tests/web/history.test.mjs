@@ -13,7 +13,12 @@ const ys = (history, name = "t") => [...history.numbers.get(name).columns[1]];
 
 let asked;
 const begin = (range, textual) => {
-  const history = new History("a", range, (_device, parameters) => new Promise((resolve, reject) => asked.push({ parameters, resolve, reject })), () => {});
+  const history = new History(
+    "a",
+    range,
+    (_device, parameters) => new Promise((resolve, reject) => asked.push({ parameters, resolve, reject })),
+    () => {},
+  );
   history.load(textual);
   return history;
 };
@@ -34,6 +39,14 @@ test("history and live join without a hole and without a double point", async ()
   assert.deepEqual([7, 8, 9, 10, 11, 12], ys(history));
 });
 
+test("a stream that is behind the history brings nothing twice", async () => {
+  const history = begin(raw);
+  asked[0].resolve({ position: 10, complete: true, readings: [9, 10].map((at) => ({ id: at, ...reading(at) })) });
+  await settle();
+  for (const position of [9, 10, 11]) history.take(reading(position), position);
+  assert.deepEqual([9, 10, 11], ys(history));
+});
+
 test("a long range goes on in the buckets of its history", async () => {
   const history = begin(long);
   const bucket = { at: 1_000, until: 7_000, values: { t: { min: 1, mean: 2, max: 3, count: 1 } } };
@@ -52,7 +65,14 @@ test("in a long range numbers and texts each join at the position of their own a
   await settle();
   assert.deepEqual([5], ys(history));
   assert.deepEqual([{ at: 5, value: true }], history.changes.get("door").newest_first);
-  assert.deepEqual([["since", "1h"], ["limit", 2_000], ["metric", "door"]], asked[1].parameters);
+  assert.deepEqual(
+    [
+      ["since", "1h"],
+      ["limit", 2_000],
+      ["metric", "door"],
+    ],
+    asked[1].parameters,
+  );
 });
 
 test("a history that could not be loaded is asked for again, and nothing that came meanwhile is lost", async () => {

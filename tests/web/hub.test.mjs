@@ -130,7 +130,7 @@ test("a tab that acknowledges gets any number", () => {
   port.say({ kind: "start", position: 0 });
   for (let position = 1; position <= 30_000; position += 1) {
     link.read(position);
-    while (port.heard < port.got.length) port.say({ kind: "heard" }), (port.heard += 1);
+    while (port.heard < port.got.length) (port.say({ kind: "heard" }), (port.heard += 1));
     port.heard ??= 0;
   }
   mock.timers.tick(100);

@@ -55,13 +55,17 @@ beforeEach(() => {
   clock = 1_000_000;
   told = [];
   Source.all = [];
-  link = new Link((position) => `after=${position}`, (entry) => told.push(entry), {
-    EventSource: Source,
-    now: () => clock,
-    random: () => 0.5,
-    setInterval: (run) => ((tick = run), 1),
-    clearInterval: () => (tick = null),
-  });
+  link = new Link(
+    (position) => `after=${position}`,
+    (entry) => told.push(entry),
+    {
+      EventSource: Source,
+      now: () => clock,
+      random: () => 0.5,
+      setInterval: (run) => ((tick = run), 1),
+      clearInterval: () => (tick = null),
+    },
+  );
   link.open(10);
 });
 

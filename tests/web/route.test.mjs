@@ -4,7 +4,14 @@ import { test } from "node:test";
 import { deviceHash, parse } from "../../web/route.js";
 
 test("any name survives the address", () => {
-  for (const device of ["boiler", "kitchen/fridge", "<img src=x onerror=alert(1)>", "__proto__", "a b%#?&", "größe 🌡"]) {
+  for (const device of [
+    "boiler",
+    "kitchen/fridge",
+    "<img src=x onerror=alert(1)>",
+    "__proto__",
+    "a b%#?&",
+    "größe 🌡",
+  ]) {
     assert.deepEqual({ device }, parse(deviceHash(device)));
   }
 });

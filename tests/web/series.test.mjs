@@ -7,8 +7,21 @@ const xs = (series) => [...series.columns[0]];
 
 test("a late reading is put where it belongs", () => {
   const series = new Series();
-  for (const [x, y] of [[1, 10], [3, 30], [2, 20], [0, 0], [4, 40]]) series.add(x, y);
-  assert.deepEqual([[0, 1, 2, 3, 4], [0, 10, 20, 30, 40]], series.columns.map((column) => [...column]));
+  for (const [x, y] of [
+    [1, 10],
+    [3, 30],
+    [2, 20],
+    [0, 0],
+    [4, 40],
+  ])
+    series.add(x, y);
+  assert.deepEqual(
+    [
+      [0, 1, 2, 3, 4],
+      [0, 10, 20, 30, 40],
+    ],
+    series.columns.map((column) => [...column]),
+  );
 });
 
 test("two readings of the same moment are both kept, in the order they came", () => {
@@ -41,7 +54,13 @@ test("any order of arrival gives the same ascending window, over many slides", (
   for (const x of came) series.add(x, -x);
   const kept = xs(series);
   assert.equal(700, kept.length);
-  assert.deepEqual([...kept].sort((a, b) => a - b), kept);
-  assert.deepEqual(kept.map((x) => -x), [...series.columns[1]]);
+  assert.deepEqual(
+    [...kept].sort((a, b) => a - b),
+    kept,
+  );
+  assert.deepEqual(
+    kept.map((x) => -x),
+    [...series.columns[1]],
+  );
   assert.equal(Math.max(...came), kept.at(-1));
 });

@@ -26,11 +26,17 @@ beforeEach(() => {
   mock.timers.enable({ apis: ["setTimeout"] });
   mock.method(console, "warn", () => {});
   [started, joins, answers] = [[], 0, []];
-  page = { seen: [], snapshots: 0, gaps: 0, states: [] };
+  page = { seen: [], snapshots: 0, gaps: 0, gap_ends: 0, states: [] };
   session = new Session(
     (taker) => {
       take = taker;
-      return { isJoined: true, join: () => (joins += 1), leave() {}, check() {}, start: (position) => started.push(position) };
+      return {
+        isJoined: true,
+        join: () => (joins += 1),
+        leave() {},
+        check() {},
+        start: (position) => started.push(position),
+      };
     },
     () => new Promise((resolve, reject) => answers.push({ resolve, reject })),
     {
@@ -38,6 +44,7 @@ beforeEach(() => {
       reading: (_reading, position) => page.seen.push(position),
       device() {},
       gap: () => (page.gaps += 1),
+      gapEnd: () => (page.gap_ends += 1),
       state: (state) => page.states.push(state.phase),
     },
   );
@@ -72,7 +79,7 @@ test("after a gap the snapshot is loaded again, also when the numbers are lower"
   gap(50);
   entries(51, 52, 53);
   await answer(52);
-  assert.equal(1, page.gaps);
+  assert.deepEqual([1, 1], [page.gaps, page.gap_ends]);
   assert.deepEqual([101, 53], page.seen);
 });
 

@@ -31,10 +31,16 @@ test("a lost connection says since when, however often it is lost again", () => 
 test("a gateway that stops says so before and after the connection ends", () => {
   const bye = { kind: "bye", reason: "stopping", now: at };
   assert.equal("stopping (the gateway restarts)", said(bye));
-  assert.equal("disconnected since 12:01:03 (the gateway restarts), trying again", said(bye, { kind: "lost", now: at + 9 }));
+  assert.equal(
+    "disconnected since 12:01:03 (the gateway restarts), trying again",
+    said(bye, { kind: "lost", now: at + 9 }),
+  );
 });
 
 test("a busy gateway is told apart from a lost one", () => {
-  const events = [{ kind: "bye", reason: "busy", now: at }, { kind: "lost", now: at + 9 }];
+  const events = [
+    { kind: "bye", reason: "busy", now: at },
+    { kind: "lost", now: at + 9 },
+  ];
   assert.match(said(...events), /^busy: too many streams/);
 });
