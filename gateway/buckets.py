@@ -16,12 +16,16 @@ class _Sum:
         self.total += value
         self.low, self.high = min(self.low, value), max(self.high, value)
 
+    def mean(self) -> float:
+        """Never outside of low and high, where the rounding of a sum may lead: three times 0.1 is more than 0.3."""
+        return min(max(self.total / self.count, self.low), self.high)
+
 
 class Buckets:
-    """``count`` spans from ``since_ms`` to ``until_ms``; holds at most one sum for each span and metric."""
+    """``count`` spans from ``since_ms`` to ``until_ms``, at least 1 ms; holds at most one sum for each span and metric."""
 
     def __init__(self, since_ms: int, until_ms: int, count: int) -> None:
-        self._since, self._until, self._count = since_ms, until_ms, count
+        self._since, self._until, self._count = since_ms, max(until_ms, since_ms + 1), count
         self._spans: dict[int, dict[str, _Sum]] = {}
 
     def add(self, at_ms: int, values: dict[str, Any]) -> None:
@@ -48,7 +52,7 @@ class Buckets:
                 "at": self._edge(place),
                 "until": self._edge(place + 1),
                 "values": {
-                    metric: {"min": each.low, "mean": each.total / each.count, "max": each.high, "count": each.count}
+                    metric: {"min": each.low, "mean": each.mean(), "max": each.high, "count": each.count}
                     for metric, each in self._spans[place].items()
                 },
             }

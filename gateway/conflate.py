@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -26,15 +27,22 @@ def project(entry: Entry, metrics: frozenset[str]) -> bytes | None:
 
 
 class _Merged:
-    """What waits of one device: its newest status, and its readings made one."""
+    """What waits of one device: its newest status, and its readings made one, each with the seq of its newest entry."""
 
-    __slots__ = ("count", "device", "last", "reading", "readings")
+    __slots__ = ("count", "device", "device_seq", "reading", "reading_seq", "readings")
 
     def __init__(self) -> None:
         self.count = self.readings = 0
         self.reading: dict[str, Any] = {}
         self.device: dict[str, Any] = {}
-        self.last = 0
+        self.reading_seq = self.device_seq = 0
+
+    def blocks(self) -> Iterator[tuple[int, bytes]]:
+        if self.device:
+            yield self.device_seq, b"event: device\ndata: %b\n\n" % msgspec.json.encode(self.device)
+        if self.readings:
+            extra = {"merged": self.readings} if self.readings > 1 else {}
+            yield self.reading_seq, frame.reading({**self.reading, **extra}, None)
 
 
 class Conflation:
@@ -54,6 +62,8 @@ class Conflation:
             return
         self.taken += 1
         if entry.kind == "alert":
+            if len(self._alerts) == MAX_ALERTS:
+                self._single = None
             self._alerts.append(frame.entry_data(entry))
         elif entry.kind == "device":
             self._take_device(entry)
@@ -62,7 +72,7 @@ class Conflation:
         self._keep_single(entry, text)
 
     def _keep_single(self, entry: Entry, text: bytes) -> None:
-        """As long as no device has two entries, the entries themselves are the answer, with their own ids."""
+        """As long as no device has two entries and no alert is left out, the entries are the answer, with their own ids."""
         if self._single is None:
             return
         if entry.kind == "alert" or self._by_device[entry.device].count == 1:
@@ -74,6 +84,7 @@ class Conflation:
         merged, data = self._merged(entry), _decode(frame.entry_data(entry))
         metrics = {**merged.device.get("metrics", {}), **data.get("metrics", {})}
         merged.device.update(data)
+        merged.device_seq = entry.seq
         if metrics:
             merged.device["metrics"] = metrics
 
@@ -84,26 +95,24 @@ class Conflation:
         }
         merged.reading = {**data, "values": {**merged.reading.get("values", {}), **wanted}}
         merged.readings += 1
+        merged.reading_seq = entry.seq
 
     def _merged(self, entry: Entry) -> _Merged:
         merged = self._by_device.setdefault(entry.device, _Merged())
         merged.count += 1
-        merged.last = entry.seq
         return merged
 
     def frames(self, position: int) -> tuple[list[bytes], int]:
         """The blocks to send, and how many entries they leave out. The last block carries ``position`` as its id.
 
-        Blocks before it have none: a reader that is cut off in between comes back for all of them.
+        Blocks before it have none: a reader that is cut off in between comes back for all of them. They stand in the
+        order of the newest entry in each, so that a device that left after its last reading is told to have left last.
         """
         if self._single is not None:
             return self._single, 0
         blocks = [b"event: alert\ndata: %b\n\n" % data for data in self._alerts]
-        for merged in sorted(self._by_device.values(), key=lambda each: each.last):
-            if merged.device:
-                blocks.append(b"event: device\ndata: %b\n\n" % msgspec.json.encode(merged.device))
-            if merged.readings:
-                extra = {"merged": merged.readings} if merged.readings > 1 else {}
-                blocks.append(frame.reading({**merged.reading, **extra}, None))
+        blocks += [
+            block for _, block in sorted(pair for merged in self._by_device.values() for pair in merged.blocks())
+        ]
         blocks[-1] = b"id: %d\n" % position + blocks[-1]
         return blocks, self.taken - len(blocks)

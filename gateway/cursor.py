@@ -17,24 +17,32 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Literal, NamedTuple
 
 from gateway import frame
 from gateway.conflate import Conflation, project
 from gateway.counters import Counters
 from gateway.devices import Registry
-from gateway.log import Log
+from gateway.log import Log, Watch
 from gateway.reading import Entry, Gap
 from gateway.selection import Selection
 
 Mode = Literal["every", "latest"]
+
+WAKE_PAUSE_S = 0.05
+"""While an interval runs, readings wake a stream at most this often; it looks whether it must end, and rests on."""
 
 CHUNK_BYTES = 65_536
 """`latest` blocks are sent in pieces of about this size."""
 
 MAX_CONFLATED = 100_000
 """Entries that one pass with `mode=latest` reads at most, so that a stream far behind shows something soon."""
+
+
+VISIBLE_EVERY = 3
+"""Of so many heartbeats in a row one is an event with data: what a page sees of a quiet stream, every 45 s by default."""
 
 
 class Plan(NamedTuple):
@@ -65,7 +73,7 @@ class Pace(NamedTuple):
 
 
 class Cursor:
-    """One stream. Iterate `blocks`; `closing` ends it. ``sending_since`` is set while its reader is being waited for."""
+    """One stream. Iterate `blocks`, once; `close` ends it. ``sending_since`` is set while its reader is waited for."""
 
     def __init__(self, log: Log, registry: Registry, counters: Counters, plan: Plan, pace: Pace) -> None:
         self._log, self._registry, self._counters = log, registry, counters
@@ -73,52 +81,66 @@ class Cursor:
         self.position = log.head if plan.position is None else plan.position
         self.sending_since: float | None = None
         self.last_sent = time.monotonic()
+        self._rest_until = 0.0
+        self._beats = 0
         self._is_live = False
         self._closing = False
-        self._watch = log.watch(plan.selection)
+        self._watch: Watch | None = None
 
     def close(self) -> None:
         """Ask the stream to end itself; it says `bye` first."""
         self._closing = True
-        self._watch.event.set()
+        self._set_bit()
 
     def wake_if_due(self, now: float) -> None:
         """Called by the one timer that all streams share; sets the bit when a heartbeat is due."""
         if now - self.last_sent >= self._pace.heartbeat_s:
+            self._set_bit()
+
+    def _set_bit(self) -> None:
+        if self._watch is not None:
             self._watch.event.set()
 
     async def blocks(self) -> AsyncIterator[bytes]:
         """Pieces to send, each of whole SSE blocks."""
+        self._watch = self._log.watch(self._plan.selection)
         try:
-            async for piece in self._pieces():
-                self.sending_since = time.monotonic()
-                yield piece
-                self.last_sent = time.monotonic()
-                self.sending_since = None
-                self._counters.sent_bytes_total += len(piece)
-            yield frame.bye("stopping", self._pace.retry_ms())
+            async with aclosing(self._pieces(self._watch.event)) as pieces:
+                async for piece in pieces:
+                    self.sending_since = time.monotonic()
+                    yield piece
+                    self.last_sent = time.monotonic()
+                    self.sending_since = None
+                    self._counters.sent_bytes_total += len(piece)
         finally:
             self._log.unwatch(self._watch)
 
-    async def _pieces(self) -> AsyncIterator[bytes]:
+    async def _pieces(self, bit: asyncio.Event) -> AsyncGenerator[bytes, None]:
         for piece in self._opening():
             yield piece
         while not self._closing:
             # The bit is cleared before the read: what is appended during it sets it again.
-            self._watch.event.clear()
-            piece = await self._next_piece()
-            if piece:
+            bit.clear()
+            if self._rest_left() <= 0 and (piece := await self._next_piece()):
                 yield piece
-                await self._rest()
-            elif self.position < self._log.head:
-                # Nothing for this stream in what was read; a long search says where it is.
-                if self._heartbeat_is_due():
-                    yield frame.heartbeat(self.position)
+                self._beats = 0
+                self._rest_until = time.monotonic() + self._plan.interval_s
                 await asyncio.sleep(0)
             elif self._heartbeat_is_due():
-                yield frame.heartbeat(self.position)
+                yield self._heartbeat()
+                await asyncio.sleep(0)
+            elif (left := self._rest_left()) > 0:
+                await _wait(bit, left)
+            elif self.position < self._log.head:
+                # Nothing for this stream in what was read: it searches on, and lets others have their turn.
+                await asyncio.sleep(0)
             else:
-                await self._watch.event.wait()
+                await bit.wait()
+        yield frame.bye("stopping", self._pace.retry_ms())
+
+    def _rest_left(self) -> float:
+        """How much of the interval is left; what was appended waits for its end."""
+        return self._rest_until - time.monotonic()
 
     def _opening(self) -> list[bytes]:
         """`retry`, `hello`, and the snapshot; taken in one go, so that it is exact at the stream's position."""
@@ -143,18 +165,11 @@ class Cursor:
     def _heartbeat_is_due(self) -> bool:
         return time.monotonic() - self.last_sent >= self._pace.heartbeat_s
 
-    async def _rest(self) -> None:
-        """Let others have their turn; with an interval, until it is over or the stream is asked to end."""
-        wake_at = time.monotonic() + self._plan.interval_s
-        await asyncio.sleep(0)
-        while not self._closing and (left := wake_at - time.monotonic()) > 0:
-            self._watch.event.clear()
-            try:
-                await asyncio.wait_for(self._watch.event.wait(), left)
-            except TimeoutError:
-                return
-            # Woken by a reading, which waits for the interval's end. Without this pause each one would cost a turn here.
-            await asyncio.sleep(min(left, 0.05))
+    def _heartbeat(self) -> bytes:
+        self._beats += 1
+        if self._beats % VISIBLE_EVERY:
+            return frame.heartbeat(self.position)
+        return frame.visible_heartbeat(self.position, self._log.now_ms())
 
     async def _next_piece(self) -> bytes:
         """What is to be sent next, and the position moved past it."""
@@ -205,3 +220,12 @@ class Cursor:
         self._counters.gaps_total[gap.reason] += 1
         self.position = gap.floor
         return frame.gap(gap)
+
+
+async def _wait(bit: asyncio.Event, seconds: float) -> None:
+    """Until the bit is set, or so long. A reading sets it too: without the pause each one would cost a turn."""
+    try:
+        await asyncio.wait_for(bit.wait(), seconds)
+    except TimeoutError:
+        return
+    await asyncio.sleep(min(seconds, WAKE_PAUSE_S))

@@ -91,7 +91,7 @@ class Registry:
         self._states: dict[str, DeviceState] = {}
         self._shown: dict[str, bytes] = {}
         self._dirty: set[str] = set()
-        self._max_metrics = max_metrics
+        self.max_metrics = max_metrics
 
     def load(self, states: dict[str, bytes], position: int) -> None:
         """Begin with stored states; one that cannot be read is left out and made again by what comes."""
@@ -138,13 +138,15 @@ class Registry:
     def apply(self, entries: Iterable[Entry]) -> None:
         """Take what was appended, in order."""
         for entry in entries:
+            self.position = entry.seq
             if entry.kind == "reading":
                 self._apply_reading(_decode_reading(entry_data(entry)), entry.received_at_ms)
             elif entry.kind == "device":
                 self._apply_device(_decode_device(entry_data(entry)))
+            else:
+                continue
             self._shown.pop(entry.device, None)
             self._dirty.add(entry.device)
-            self.position = entry.seq
 
     def _state(self, device: str) -> DeviceState:
         state = self._states.get(device)
@@ -156,7 +158,7 @@ class Registry:
         state = self._state(reading.device)
         for metric, value in reading.values.items():
             known = state.values.get(metric)
-            if known is None and len(state.values) >= self._max_metrics:
+            if known is None and len(state.values) >= self.max_metrics:
                 continue
             # A report that was delayed on its way must not replace a newer one.
             if known is None or reading.at >= known.at or known.retained:
@@ -173,7 +175,7 @@ class Registry:
         state.label = told.label or state.label
         state.model = told.model or state.model
         for metric, info in told.metrics.items():
-            if metric in state.metrics or len(state.metrics) < self._max_metrics:
+            if metric in state.metrics or len(state.metrics) < self.max_metrics:
                 state.metrics[metric] = info
                 if latest := state.values.get(metric):
                     latest.unit, latest.label = info.unit, info.label

@@ -55,6 +55,11 @@ def heartbeat(position: int) -> bytes:
     return b"id: %d\n\n" % position
 
 
+def visible_heartbeat(position: int, time_ms: int) -> bytes:
+    """A heartbeat that a page's script sees, and that client libraries take the id from which drop blocks without data."""
+    return b'event: heartbeat\nid: %d\ndata: {"position":%d,"time":%d}\n\n' % (position, position, time_ms)
+
+
 def gap(gap_: Gap) -> bytes:
     """Tells what is missing; its id is the floor, where the stream goes on."""
     return b"event: gap\nid: %d\ndata: %b\n\n" % (gap_.floor, _encode(gap_))

@@ -73,17 +73,34 @@ class Presence:
         return drafts
 
     def _configured(self, reading: Reading, known: _Announced | None) -> dict[str, MetricInfo]:
-        """Units of the configuration for metrics that were not described yet; a device's own word goes before it."""
+        """Units of the configuration for metrics that have none yet; a device's own word goes before it."""
         described = known.metrics if known else {}
-        units = {metric: unit_for(metric, self._units) for metric in reading.values if metric not in described}
-        return {metric: MetricInfo(unit=unit) for metric, unit in units.items() if unit}
+        missing = (metric for metric in reading.values if not (metric in described and described[metric].unit))
+        units = {metric: unit for metric in missing if (unit := unit_for(metric, self._units))}
+        return self._news({metric: MetricInfo(unit=unit) for metric, unit in units.items()}, known)
+
+    def _news(self, told: Mapping[str, MetricInfo], known: _Announced | None) -> dict[str, MetricInfo]:
+        """What is new in ``told``, on top of what was known: an empty unit or label says nothing.
+
+        Bounded as the registry is, by the metrics that came first: names that never end must not grow this either.
+        """
+        described = known.metrics if known else {}
+        room = self._registry.max_metrics - len(described)
+        news = {}
+        for metric, about in told.items():
+            before = described.get(metric)
+            if before is None:
+                if room > 0:
+                    room -= 1
+                    news[metric] = about
+            elif (merged := MetricInfo(about.unit or before.unit, about.label or before.label)) != before:
+                news[metric] = merged
+        return news
 
     def _of_info(self, info: DeviceInfo) -> list[Draft]:
         known = self._announced.get(info.device)
         status: Status = info.availability or (known.status if known else "unknown")
-        metrics = {
-            name: about for name, about in info.metrics.items() if known is None or known.metrics.get(name) != about
-        }
+        metrics = self._news(info.metrics, known)
         label = info.label if known is None or info.label != known.label else ""
         model = info.model if known is None or info.model != known.model else ""
         if known is not None and status == known.status and not (metrics or label or model):

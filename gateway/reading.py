@@ -24,6 +24,7 @@ Reason = Literal[
     "bad_utf8",
     "bad_value",
     "empty",
+    "fault",
     "huge_integer",
     "no_topic_matches",
     "not_finite",

@@ -22,35 +22,45 @@ class Route(NamedTuple):
 
 def matches(topic_filter: str, topic: str) -> bool:
     """Whether a broker would deliver ``topic`` to a subscription to ``topic_filter``."""
-    if topic.startswith("$") and topic_filter[:1] in ("+", "#"):
-        return False
-    return _covers(topic_filter.split("/"), topic.split("/"))
+    return _covers(_levels(topic_filter), topic.split("/"))
 
 
 def covers(wide: str, narrow: str) -> bool:
     """Whether every topic that ``narrow`` matches is matched by ``wide`` too."""
-    return _covers(wide.split("/"), narrow.split("/"))
+    return _covers(_levels(wide), _levels(narrow))
+
+
+def _levels(topic_filter: str) -> list[str]:
+    """The levels of a filter; ``#`` alone asks for the same as ``+/#``, and only so is its first level never ``#``."""
+    return ["+", "#"] if topic_filter == "#" else topic_filter.split("/")
 
 
 def _covers(wide: list[str], narrow: list[str]) -> bool:
     for at, level in enumerate(wide):
         if level == "#":
             return True
-        if at >= len(narrow) or (level == "+" and narrow[at] == "#") or level not in ("+", narrow[at]):
+        if at >= len(narrow) or not _level_covers(level, narrow[at], at):
             return False
     return len(wide) == len(narrow)
 
 
+def _level_covers(wide: str, narrow: str, at: int) -> bool:
+    if wide != "+":
+        return wide == narrow
+    # A wildcard in the first place takes no topic that begins with `$` (4.7.2): those are the broker's own.
+    return narrow != "#" and not (at == 0 and narrow.startswith("$"))
+
+
 def overlap(one: str, other: str) -> bool:
     """Whether some topic matches both filters: a broker may then deliver its messages twice."""
-    return _overlap(one.split("/"), other.split("/"))
+    return _overlap(_levels(one), _levels(other))
 
 
 def _overlap(one: list[str], other: list[str]) -> bool:
-    for left, right in zip(one, other, strict=False):
+    for at, (left, right) in enumerate(zip(one, other, strict=False)):
         if "#" in (left, right):
             return True
-        if left != right and "+" not in (left, right):
+        if not (_level_covers(left, right, at) or _level_covers(right, left, at)):
             return False
     longer = one[len(other) :] or other[len(one) :]
     return longer in ([], ["#"])
@@ -103,13 +113,18 @@ def _level_regex(level: str) -> str:
 
 
 def _derived_filter(levels: list[str]) -> str:
-    """The narrowest filter that surely brings every topic that a pattern of these levels fits."""
+    """A filter that surely brings every topic that a pattern of these levels fits.
+
+    Where names come after ``{device}`` it asks for all below, so that the filters of patterns side by side cover each
+    other: one subscription brings them all.
+    """
     at = levels.index("{device}")
+    before = ["+" if level == "{metric}" else level for level in levels[:at]]
     rest = levels[at + 1 :]
     singles = ["+" for level in rest if level != "#"]
     if any(level not in ("{metric}", "+", "#") for level in rest):
-        return "/".join([*levels[:at], "#"])
-    return "/".join([*levels[:at], "+", *singles, "#"])
+        return "/".join([*before, "#"])
+    return "/".join([*before, "+", *singles, "#"])
 
 
 def subscriptions(filters: dict[str, int]) -> dict[str, int]:

@@ -169,7 +169,7 @@ def test_the_wire_explains_each_reason_of_a_gap(reason: str) -> None:
     assert f"`{reason}` (" in WIRE
 
 
-@pytest.mark.parametrize("event", ["hello", "latest", "live", "device", "gap", "bye"])
+@pytest.mark.parametrize("event", ["hello", "latest", "live", "device", "heartbeat", "gap", "bye"])
 def test_the_wire_explains_each_event(event: str) -> None:
     assert f"| `{event}` |" in WIRE
     assert f"event: {event}\n" in WIRE

@@ -21,7 +21,13 @@ FLOORS = [
 SIMULATORS_MAY_USE = {"gateway", "gateway.errors", "gateway.ingest"}
 
 ONLY_IN = {
-    "paho": {"gateway.ingest.drive", "gateway.ingest.mqtt", "simulators.session", "simulators.fleet"},
+    "paho": {
+        "gateway.ingest.bulk",
+        "gateway.ingest.drive",
+        "gateway.ingest.mqtt",
+        "simulators.session",
+        "simulators.fleet",
+    },
     "sqlite3": {"gateway.log.segment", "gateway.log.known"},
     "sqlite_utils": {"gateway.log.segment", "gateway.log.known"},
     "iotcore": {"gateway.ingest.broker"},

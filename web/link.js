@@ -104,6 +104,7 @@ export class Link {
     on("live", (event) => this.#live(event));
     on("message", (event) => this.#entry("reading", event));
     on("device", (event) => this.#entry("device", event));
+    on("heartbeat", (event) => this.#heartbeat(event));
     on("gap", (event) => this.#gap(event));
     on("bye", (event) => this.#bye(event));
     on("error", () => this.#error());
@@ -128,6 +129,13 @@ export class Link {
   #live(event) {
     this.#hear(event);
     this.#become({ kind: "live" });
+  }
+
+  /** Every third heartbeat is an event: a quiet stream that is alive. Its position is as good as an entry's. */
+  #heartbeat(event) {
+    const { position, time } = this.#hear(event);
+    if (position > this.position) this.position = position;
+    this.#tell({ event: "time", data: { time, heard_at: this.#heard_at } });
   }
 
   #entry(kind, event) {

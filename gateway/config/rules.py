@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from gateway.config.broker import parse_broker
+from gateway.config.setting import got
 from gateway.config.table import Config, EmbeddedBroker, Topic
 from gateway.topic import Pattern, filter_problem, overlap
+
+_ORIGIN = re.compile(r"(null|[a-z][a-z0-9+.-]*://([^\s/:@?#\[\]A-Z]+|\[[0-9a-f:.]+\])(:\d{1,5})?)")
+_IPV6 = r"(?:[0-9A-Fa-f]*:){2,}[0-9A-Fa-f.]*"
+_HOST = re.compile(rf"[^\s/:@?#\[\]]+|{_IPV6}|\[{_IPV6}\]")
 
 
 def topic_problems(name: str, topic: Topic) -> list[str]:
@@ -30,7 +36,7 @@ def relations_broken(config: Config) -> list[str]:
         (bool(mqtt.certificate) != bool(mqtt.key), "mqtt.certificate, mqtt.key: both or none must be given"),
         (
             http.retry_min_ms > http.retry_max_ms,
-            f"http.retry_max_ms: must be at least http.retry_min_ms ({http.retry_min_ms})",
+            f"http.retry_max_ms: must be at least http.retry_min_ms ({http.retry_min_ms}) (got {http.retry_max_ms})",
         ),
         (
             log.retention_bytes < 4 * log.segment_bytes,
@@ -47,10 +53,10 @@ def relations_broken(config: Config) -> list[str]:
             bool(mqtt.broker) and config.embedded_broker != EmbeddedBroker(),
             "embedded_broker: is not started when mqtt.broker names a broker; leave one of them out",
         ),
-        (len(mqtt.client_id.encode()) > 65_535, "mqtt.client_id: must be at most 65535 bytes"),
+        (len(mqtt.client_id.encode()) > 65_535, f"mqtt.client_id: must be at most 65535 bytes {got(mqtt.client_id)}"),
     ]
     problems = [text for broken, text in rules if broken]
-    return [*problems, *_broker_problems(config), *_overlaps(config), *_missing_files(config)]
+    return [*problems, *_broker_problems(config), *_web_problems(config), *_overlaps(config), *_missing_files(config)]
 
 
 def _broker_problems(config: Config) -> list[str]:
@@ -59,8 +65,19 @@ def _broker_problems(config: Config) -> list[str]:
     try:
         parse_broker(config.mqtt.broker)
     except ValueError as error:
-        return [f"mqtt.broker: {error} (got {config.mqtt.broker!r})"]
+        return [f"mqtt.broker: {error} {got(config.mqtt.broker)}"]
     return []
+
+
+def _web_problems(config: Config) -> list[str]:
+    """What a browser would never send, so that a setting with it could only fail in silence."""
+    http = config.http
+    origins = [origin for origin in http.cors_origins if origin != "*" and not _ORIGIN.fullmatch(origin)]
+    hosts = [host for host in http.allowed_hosts if not _HOST.fullmatch(host)]
+    return [
+        *(f"http.cors_origins: must be like https://example.org, without a path {got(origin)}" for origin in origins),
+        *(f"http.allowed_hosts: must be a name or an address, without port and scheme {got(host)}" for host in hosts),
+    ]
 
 
 def _overlaps(config: Config) -> list[str]:

@@ -1,11 +1,14 @@
-"""The mechanism under `config.py`: how a setting is declared, checked, overridden and written out."""
+"""The mechanism under `table.py`: how a setting is declared, checked, overridden and written out."""
 
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, field, fields
 from typing import Any
+
+from gateway.config.broker import HIDDEN, without_password
 
 ENVIRONMENT_PREFIX = "SENSOR_GATEWAY_"
 
@@ -13,7 +16,8 @@ ENVIRONMENT_PREFIX = "SENSOR_GATEWAY_"
 def setting(default: Any, meaning: str, **rules: Any) -> Any:
     """A dataclass field with its meaning and rules: ``low`` and ``high`` (inclusive), ``choices``, ``unit``, ``secret``.
 
-    ``default`` gives the type as well: bool, int, float, str, or a list of str.
+    ``address`` marks a URL, which may hold a password. ``default`` gives the type as well: bool, int, float, str, or a
+    list of str.
     """
     metadata = {"meaning": meaning, "type": type(default), **rules}
     if isinstance(default, list):
@@ -28,10 +32,15 @@ def default_of(entry: Field[Any]) -> Any:
     return entry.default
 
 
-def unknown_key(key: str, known: list[str]) -> str:
-    """The problem line for a key that does not exist."""
-    near = difflib.get_close_matches(key, known, 1)
-    return f"{key}: unknown key" + (f"; did you mean {near[0]}?" if near else "")
+def unknown_key(key: str, known: list[str], prefix: str = "") -> str:
+    """The problem line for a key that does not exist; ``prefix`` is what all ``known`` begin with, so it proves nothing."""
+    near = difflib.get_close_matches(key.removeprefix(prefix), [each.removeprefix(prefix) for each in known], 1)
+    return f"{key}: unknown key" + (f"; did you mean {prefix}{near[0]}?" if near else "")
+
+
+def got(value: Any, *, secret: bool = False) -> str:
+    """How a refused value ends its problem line; never with a secret."""
+    return f"(got {HIDDEN if secret else without_password(repr(value))[:80]})"
 
 
 def read_section(name: str, kind: type[Any], given: Mapping[str, Any], problems: list[str]) -> Any:
@@ -40,10 +49,9 @@ def read_section(name: str, kind: type[Any], given: Mapping[str, Any], problems:
     values: dict[str, Any] = {}
     for key, value in given.items():
         if key not in known:
-            problems.append(unknown_key(f"{name}.{key}", [f"{name}.{each}" for each in known]))
+            problems.append(unknown_key(f"{name}.{key}", [f"{name}.{each}" for each in known], f"{name}."))
         elif problem := rule_broken(known[key], value):
-            shown = "…" if known[key].metadata.get("secret") else repr(value)[:80]
-            problems.append(f"{name}.{key}: {problem} (got {shown})")
+            problems.append(f"{name}.{key}: {problem} {got(value, secret=known[key].metadata.get('secret', False))}")
         else:
             values[key] = float(value) if known[key].metadata["type"] is float else value
     return kind(**values)
@@ -54,16 +62,22 @@ def rule_broken(entry: Field[Any], value: Any) -> str | None:
     rules = entry.metadata
     wanted = rules["type"]
     if wanted is list:
-        return None if isinstance(value, list) and all(isinstance(v, str) for v in value) else "must be a list of text"
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if type(value) is not wanted:
+        return None if isinstance(value, list) and all(map(_is_text, value)) else "must be a list of text"
+    is_whole_number = wanted is float and type(value) is int
+    if type(value) is not wanted and not is_whole_number:
         return f"must be {_TYPE_NAMES[wanted]}"
+    if wanted is str and not _is_text(value):
+        return "must be text in UTF-8"
     if "choices" in rules and value not in rules["choices"]:
         return "must be one of " + ", ".join(repr(choice) for choice in rules["choices"])
     if wanted in (int, float) and not rules.get("low", value) <= value <= rules.get("high", value):
         return f"must be from {rules['low']} to {rules['high']}"
     return None
+
+
+def _is_text(value: Any) -> bool:
+    """Bytes of the environment or the command line that are no UTF-8 arrive as lone surrogates, which nothing can send."""
+    return isinstance(value, str) and value.encode(errors="replace").decode() == value
 
 
 _TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
@@ -87,11 +101,11 @@ def as_toml(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
+        # JSON's escapes are all TOML's too, but TOML wants DEL escaped as well.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, list):
         return "[" + ", ".join(map(as_toml, value)) + "]"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def section_as_toml(name: str, section: Any, *, comments: bool, secret: str = "") -> list[str]:
@@ -101,6 +115,8 @@ def section_as_toml(name: str, section: Any, *, comments: bool, secret: str = ""
         value = getattr(section, entry.name)
         if entry.metadata.get("secret") and value:
             value = secret
+        elif entry.metadata.get("address"):
+            value = without_password(value, secret)
         if comments:
             lines += [f"# {line}" for line in _comment(entry)]
         lines.append(f"{entry.name} = {as_toml(value)}")

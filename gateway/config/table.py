@@ -73,6 +73,7 @@ class Mqtt:
         "",
         'The broker, as "mqtt://host:1883", "mqtts://host:8883", "ws://host:8080/mqtt" or "wss://host/mqtt".\n'
         "Empty: the embedded broker is started, and used.",
+        address=True,
     )
     username: str = setting("", "User name for the broker.")
     password: str = setting(

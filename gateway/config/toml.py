@@ -6,7 +6,7 @@ from gateway.config.setting import as_toml, section_as_toml
 from gateway.config.table import SECTIONS, Config
 
 SET = "(set)"
-"""Stands for a secret."""
+"""Stands for a secret, and for the password in the broker's address."""
 
 
 def to_toml(config: Config, *, comments: bool) -> str:

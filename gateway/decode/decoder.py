@@ -15,6 +15,15 @@ from gateway.topic import Pattern, Route
 MAX_ROUTES = 20_000
 """Topics whose route is remembered; then the memory starts anew, so random topics cannot grow it."""
 
+MAX_REMEMBERED_CHARACTERS = 256
+"""Longer topics (MQTT allows 65,535 bytes) are looked up each time: 20,000 of them would take more than a gigabyte."""
+
+
+_TIME_KEYS = frozenset(TIME_KEYS)
+
+_LOST_LEVELS = frozenset({"", ".", ".."})
+"""Levels that do not survive in a URL's path, even percent-encoded."""
+
 
 class Decoder:
     """Turns messages into what they say, by the first of ``patterns`` that fits the topic. Holds no other state."""
@@ -25,7 +34,7 @@ class Decoder:
         self._routes: dict[str, Route | Rejected] = {}
 
     def decode(self, message: Message) -> list[Decoded]:
-        """All that one message says, in order; never empty, except for JSON that holds only nulls and times."""
+        """All that one message says, in order; empty only for JSON that holds nothing but nulls and times."""
         route = self._route(message.topic)
         if isinstance(route, Rejected):
             return [route]
@@ -41,9 +50,11 @@ class Decoder:
     def _route(self, topic: str) -> Route | Rejected:
         route = self._routes.get(topic)
         if route is None:
-            if len(self._routes) >= MAX_ROUTES:
-                self._routes.clear()
-            route = self._routes[topic] = self._find_route(topic)
+            route = self._find_route(topic)
+            if len(topic) <= MAX_REMEMBERED_CHARACTERS:
+                if len(self._routes) >= MAX_ROUTES:
+                    self._routes.clear()
+                self._routes[topic] = route
         return route
 
     def _find_route(self, topic: str) -> Route | Rejected:
@@ -52,12 +63,12 @@ class Decoder:
                 return (
                     route if self._is_good_name(route.device) else Rejected("bad_name", f"device {route.device[:80]!r}")
                 )
-        return Rejected("no_topic_matches", topic[:120])
+        return Rejected("no_topic_matches", repr(topic[:120]))
 
     def _is_good_name(self, device: str) -> bool:
-        """A device's name is part of addresses and globs, so it holds no empty level, no `*` and nothing unprintable."""
+        """A device's name is part of addresses and globs: no `*`, nothing unprintable, no level that a browser takes away."""
         size_fits = len(device.encode("utf-8", "replace")) <= self._limits.max_device_bytes
-        return size_fits and device.isprintable() and "*" not in device and "" not in device.split("/")
+        return size_fits and device.isprintable() and "*" not in device and _LOST_LEVELS.isdisjoint(device.split("/"))
 
     def _readings(self, route: Route, parsed: Any, message: Message) -> list[Decoded]:
         reports = parsed if _is_batch(parsed) else [parsed]
@@ -76,8 +87,8 @@ class Decoder:
         found = Flattened(self._limits)
         found.add(route.metric, report)
         decoded: list[Decoded] = list(found.rejected)
-        if found.units:
-            metrics = {metric: MetricInfo(unit=unit) for metric, unit in found.units.items() if metric in found.values}
+        metrics = {metric: MetricInfo(unit=unit) for metric, unit in found.units.items() if metric in found.values}
+        if metrics:
             decoded.append(DeviceInfo(route.device, message.received_at_ms, metrics=metrics))
         if found.values:
             decoded.append(Reading(route.device, found.values, message.received_at_ms, measured, message.retain))
@@ -91,7 +102,7 @@ def _is_batch(parsed: Any) -> bool:
 
 def _without_times(report: dict[str, Any]) -> dict[str, Any]:
     """The report without its time keys; ``{"time": …, "values": {…}}`` is unwrapped, as many senders wrap so."""
-    rest = {key: value for key, value in report.items() if key not in TIME_KEYS}
+    rest = {key: value for key, value in report.items() if key not in _TIME_KEYS}
     if len(rest) == 1 and isinstance(rest.get("values"), dict):
         return dict(rest["values"])
     return rest

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-TIME_KEYS = ("time", "timestamp", "ts", "datetime", "measured_at", "measured_at_ms")
-"""Top-level keys of a report that tell its time; they never become metrics."""
+TIME_KEYS = ("time", "Time", "timestamp", "ts", "datetime", "measured_at", "measured_at_ms")
+"""Top-level keys of a report that tell its time; they never become metrics. Tasmota writes `Time`."""
 
 MAX_AHEAD_MS = 5 * 60_000
 MAX_BEHIND_MS = 30 * 86_400_000
@@ -19,7 +19,7 @@ MAX_BEHIND_MS = 30 * 86_400_000
 _SCALES = ((1e9, 1e11, 1e3), (1e12, 1e14, 1.0), (1e15, 1e17, 1e-3), (1e18, 1e20, 1e-6))
 """Seconds, milliseconds, microseconds and nanoseconds since 1970 do not overlap for the years 2001 to 5138."""
 
-_ISO = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)")
+_ISO = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:?[0-5]\d)", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -27,7 +27,7 @@ def unix_ms(value: object) -> int | None:
     """``value`` as Unix ms: ISO 8601 text with a zone, or a number whose scale is certain; None for all else."""
     if isinstance(value, str):
         return iso_ms(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not isinstance(value, int | float):
         return None
     for low, high, factor in _SCALES:
         if low <= value < high:
@@ -46,7 +46,7 @@ def iso_ms(text: str) -> int | None:
         whole = (moment - _EPOCH) // timedelta(milliseconds=1)
     except (ValueError, OverflowError):
         return None
-    return whole + int(float(fraction or 0) * 1000)
+    return whole + int((fraction or ".0")[1:4].ljust(3, "0"))
 
 
 def measured_at_ms(report: dict[str, object], received_at_ms: int) -> int | None:

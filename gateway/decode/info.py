@@ -14,13 +14,21 @@ _WORDS: dict[str, Availability] = {
 }
 """Words that conventions use: Tasmota `Online`, Shelly `true`, Homie `ready`/`lost`, Home Assistant `online`."""
 
+_NUMBERS: dict[int, Availability] = {1: "online", 0: "offline"}
+"""And JSON's true and false, which are these to Python."""
+
 
 def availability(device: str, parsed: Any, received_at_ms: int) -> DeviceInfo | Rejected:
     """The device's availability from text, boolean, 0/1 or ``{"state": "online"}`` (Zigbee2MQTT)."""
     state = parsed.get("state") if isinstance(parsed, dict) else parsed
-    word = _WORDS.get(str(state).strip().lower()) if isinstance(state, bool | int | str) else None
+    if isinstance(state, str):
+        word = _WORDS.get(state.strip().lower())
+    else:
+        word = _NUMBERS.get(state) if isinstance(state, int) else None
     if word is None:
-        return Rejected("bad_value", f"availability of {device}: {state!r:.40}")
+        # Never the repr of what is nested: it takes as long as the payload is large, and may be too deep for it.
+        shown = repr(state[:40]) if isinstance(state, str) else type(state).__name__
+        return Rejected("bad_value", f"availability of {device}: {shown}")
     return DeviceInfo(device, received_at_ms, availability=word)
 
 

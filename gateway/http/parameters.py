@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 from werkzeug.datastructures import MultiDict
+from werkzeug.http import parse_accept_header
 
 from gateway.cursor import Mode
 from gateway.decode.device_time import iso_ms
@@ -25,8 +26,11 @@ INTERVAL_S = (0.05, 60.0)
 Args = MultiDict[str, str]
 _T = TypeVar("_T")
 
+_FORMATS = {"application/json": "json", "*/*": "json", "application/x-ndjson": "ndjson", "text/csv": "csv"}
 _UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
-_DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
+_DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
+_LOST_PLUS = re.compile(r"(?<=[0-9]) (?=[0-9]{2}:?[0-9]{2}$)")
+"""The `+` of a zone, which arrives as a blank when it was not percent-encoded."""
 
 
 class BadParameterError(GatewayError):
@@ -71,16 +75,19 @@ def only_known(args: Args, known: tuple[str, ...]) -> None:
     for name in args:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known) or 'none here'}"
             raise BadParameterError(name[:80], f"unknown; {hint}")
 
 
 def stream_parameters(args: Args, device: str | None, last_event_id: str | None, now_ms: int) -> StreamParameters:
-    """The parameters of a stream; ``device`` is that of the path, ``last_event_id`` the header, which wins."""
+    """The parameters of a stream; ``device`` is that of the path, ``last_event_id`` the header, which wins.
+
+    Raises BadParameterError, which names the parameter; ``device`` for a name in the path that no device can have.
+    """
     known = ("after", "since", "last", "mode", "interval", "metric", "snapshot")
     only_known(args, known if device is not None else ("device", *known))
     return StreamParameters(
-        selection=_selection(args) if device is None else Selection(frozenset([device])),
+        selection=_selection(args) if device is None else _one_device(device),
         start=_start(args, last_event_id, now_ms),
         mode=_choice(args, "mode", ("every", "latest")),  # type: ignore[arg-type] # the choices are the modes
         interval_s=_single(args, "interval", _interval) or 0,
@@ -97,6 +104,12 @@ def _selection(args: Args) -> Selection:
         if not 0 < len(name) <= MAX_NAME_CHARACTERS:
             raise BadParameterError("device", f"must be 1 to {MAX_NAME_CHARACTERS} characters")
     return select(names)
+
+
+def _one_device(device: str) -> Selection:
+    if "*" in device or not 0 < len(device) <= MAX_NAME_CHARACTERS:
+        raise BadParameterError("device", f"must be one name of 1 to {MAX_NAME_CHARACTERS} characters, without '*'")
+    return Selection(frozenset([device]))
 
 
 def metric_names(args: Args) -> frozenset[str]:
@@ -117,14 +130,10 @@ def _start(args: Args, last_event_id: str | None, now_ms: int) -> Start:
         _single(args, "last", lambda text: Last(_integer(text, 1, MAX_LAST))),
     ]
     # One that is none of ours is not refused with 400, as a browser would give up for good: the address says where then.
-    if (
-        last_event_id
-        and last_event_id.isascii()
-        and last_event_id.isdecimal()
-        and int(last_event_id[:17]) <= MAX_POSITION
-    ):
-        return int(last_event_id[:17])
-    return next((start for start in starts if start is not None), None)
+    try:
+        return _integer(last_event_id or "", 0, MAX_POSITION)
+    except ValueError:
+        return next((start for start in starts if start is not None), None)
 
 
 def _after(text: str) -> int | None:
@@ -158,12 +167,11 @@ def moment(text: str, now_ms: int) -> int:
     """A duration before now, an ISO 8601 time with a zone, or Unix ms, as Unix ms; raises ValueError."""
     if text.isascii() and text.isdecimal() and len(text) <= 16:
         return int(text)
-    # A `+` of a zone arrives as a blank when it was not percent-encoded.
-    ms = iso_ms(text.replace(" ", "+") if "T" in text else text)
+    ms = iso_ms(_LOST_PLUS.sub("+", text))
     if ms is not None:
         return ms
     try:
-        return max(0, now_ms - int(duration_s(text) * 1000))
+        return max(0, now_ms - round(duration_s(text) * 1000))
     except ValueError:
         raise ValueError("must be a duration (15m), an ISO 8601 time with a zone, or Unix ms") from None
 
@@ -225,7 +233,7 @@ def history_parameters(args: Args, accept: str, now_ms: int) -> HistoryParameter
 
 
 def _accepted_first(accept: str) -> tuple[str, ...]:
-    """The formats, the one that the Accept header asks for first, as that is the default."""
-    if "application/x-ndjson" in accept:
-        return ("ndjson", "json", "csv")
-    return ("csv", "json", "ndjson") if "text/csv" in accept else ("json", "ndjson", "csv")
+    """The formats, the one that the Accept header likes best in front, as that is the default; JSON when it likes none."""
+    liked = (media.partition(";")[0].strip().lower() for media, quality in parse_accept_header(accept) if quality)
+    best = next((_FORMATS[media] for media in liked if media in _FORMATS), "json")
+    return tuple(dict.fromkeys((best, *_FORMATS.values())))

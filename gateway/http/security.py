@@ -11,7 +11,7 @@ from quart import Quart, Request, Response, request
 from gateway.config import Http
 from gateway.counters import Counters
 
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -21,17 +21,25 @@ CONTENT_POLICY = (
 
 def host_problem(host_header: str, settings: Http) -> str | None:
     """Why a request with this Host header is refused, or None."""
-    name = host_header.rsplit(":", 1)[0] if not host_header.endswith("]") else host_header
-    name = name.lower().rstrip(".")
-    if settings.allowed_hosts:
-        allowed = {each.lower() for each in settings.allowed_hosts} | LOOPBACK_NAMES
-    elif settings.is_loopback:
-        allowed = set(LOOPBACK_NAMES)
-    else:
+    if not settings.allowed_hosts and not settings.is_loopback:
         return None
-    if name in allowed:
+    name = host_name(host_header)
+    # The address that it listens on is no name, which somebody else could let point here.
+    own = settings.host if settings.is_loopback else ""
+    if name in LOOPBACK_NAMES or name in map(host_name, filter(None, [*settings.allowed_hosts, own])):
         return None
     return f"this gateway does not answer to the name {name[:100]!r}; add it to http.allowed_hosts if it should"
+
+
+def host_name(text: str) -> str:
+    """The name or address in a Host header or a setting: without port, brackets and final dot, in lower case."""
+    if text.startswith("["):
+        name, _, after = text[1:].partition("]")
+        is_port = after[:1] == ":" and after[1:].isdecimal()
+        return name.lower() if ":" in name and (not after or is_port) else ""
+    if text.count(":") == 1:
+        text = text.partition(":")[0]
+    return text.lower().removesuffix(".")
 
 
 def allowed_origin(request_: Request, settings: Http) -> str | None:

@@ -18,16 +18,20 @@ The laws. Everything else in the gateway leans on them; `tests/test_laws.py` hol
 
 Where what lives, by thread:
 
-* event loop: `Log` (what is visible: head, floor, tail, shelf, watches). It never touches SQLite.
-* one writer thread: `Writer` (numbers, commits, rolls, unlinks).
+* event loop: `Log`, which is what the other stations see. It holds what is visible (`Shelf`, `Tail`, `Watches`), gathers
+  what is appended (`Appender`) and asks for pages (`Reader`). It never touches SQLite.
+* one writer thread: `Writer` (numbers, commits, rolls, unlinks), which begins with a `survey` of what is there.
 * reader threads: `segment.read` and its kin, which open a file, take one page and close it again.
 
-A position means "I have everything up to and including this". Between two lives of the log lies a seam: the numbers that
-were skipped when it opened. A position inside a seam was given out by a life whose last entries did not survive (a power
-cut, a deleted file), so it is answered with a gap of reason ``lost``.
+A position means "I have everything up to and including this". Each life of the log begins a segment of its own, with a
+seam: the numbers that were skipped. A position inside a seam was given out by a life whose last entries did not survive
+(a power cut), so it is answered with a gap of reason ``lost``; where a seam does not join what is held before it, entries
+are known to be missing, and everybody who comes there is told ``corrupt``.
 """
 
-from gateway.log.log import Deposit, Log, LogSettings
+from gateway.log.appender import Deposit
+from gateway.log.log import Log
+from gateway.log.settings import LogSettings
 from gateway.log.watch import Watch
 
 __all__ = ["Deposit", "Log", "LogSettings", "Watch"]

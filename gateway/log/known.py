@@ -14,45 +14,49 @@ import sqlite_utils
 
 _log = logging.getLogger(__name__)
 
+MAX_POSITION = 2**53
+"""Positions are below it; a file that says otherwise is damaged, and numbers must not be made of what it says."""
+
 
 def load(path: Path) -> tuple[dict[str, bytes], int]:
     """State by device as JSON, and the position it stands for; nothing and 0 when there is no sound file."""
     try:
-        with closing(sqlite3.connect(path)) as connection:
-            _make_tables(connection)
-            states = {
-                device: state.encode() for device, state in connection.execute("SELECT device, state FROM device")
-            }
+        with closing(_opened(path)) as connection:
+            states = {device: state.encode() for device, state in connection.execute("SELECT * FROM device")}
             row = connection.execute("SELECT position FROM position").fetchone()
-    except sqlite3.DatabaseError as error:
+        position = row[0] if row else 0
+        if not 0 <= position < MAX_POSITION:
+            raise ValueError(f"the position {position} is none")
+    except (sqlite3.Error, AttributeError, TypeError, ValueError) as error:  # bad pages give values of any type
         _log.warning("what was known of the devices cannot be read (%s): it is made again from the log", error)
         return {}, 0
-    return states, row[0] if row else 0
+    return states, position
 
 
 def save(path: Path, states: dict[str, bytes], position: int) -> None:
     """Store changed states and the position that all stored states stand for, in one transaction."""
     try:
-        _save(path, states, position)
+        with closing(_opened(path)) as connection, connection:
+            rows = [(device, state.decode()) for device, state in states.items()]
+            connection.executemany("INSERT OR REPLACE INTO device VALUES (?, ?)", rows)
+            connection.execute("INSERT OR REPLACE INTO position VALUES (1, ?)", [position])
     except sqlite3.OperationalError as error:
         _log.warning("what is known of the devices cannot be saved: %s", error)
     except sqlite3.DatabaseError as error:
         _log.warning("what was known of the devices is damaged (%s): it is begun anew", error)
-        path.unlink(missing_ok=True)
+        for side in ("", "-wal", "-shm"):
+            path.with_name(path.name + side).unlink(missing_ok=True)
 
 
-def _save(path: Path, states: dict[str, bytes], position: int) -> None:
-    with closing(sqlite3.connect(path)) as connection:
-        _make_tables(connection)
-        with connection:
-            rows = [(device, state.decode()) for device, state in states.items()]
-            connection.executemany("INSERT OR REPLACE INTO device VALUES (?, ?)", rows)
-            connection.execute("INSERT OR REPLACE INTO position VALUES (1, ?)", [position])
-
-
-def _make_tables(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    database = sqlite_utils.Database(connection)
-    database.table("device").create({"device": str, "state": str}, pk="device", if_not_exists=True)
-    database.table("position").create({"id": int, "position": int}, pk="id", if_not_exists=True)
+def _opened(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        database = sqlite_utils.Database(connection)
+        database.table("device").create({"device": str, "state": str}, pk="device", if_not_exists=True)
+        database.table("position").create({"id": int, "position": int}, pk="id", if_not_exists=True)
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection

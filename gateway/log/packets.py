@@ -16,6 +16,9 @@ import struct
 MARK = struct.Struct("<HQ")
 """Packet id and hash: 10 bytes a message."""
 
+FORGET = MARK.pack(0, 0)
+"""Stored where the broker began a new session: no message has the packet id 0 (MQTT 3.1.1, 2.3.1)."""
+
 
 def content_hash(topic: str, payload: bytes) -> int:
     """64 bits of BLAKE2b over the topic, its length and the payload; the same in every process, unlike ``hash()``."""
@@ -30,8 +33,12 @@ class PacketWindow:
     def __init__(self, size: int, stored: bytes = b"") -> None:
         self._size = size
         self._marks: dict[int, int] = {}
-        for packet_id, hashed in MARK.iter_unpack(stored):
-            self.add(packet_id, hashed)
+        self._is_new_session = False
+        for packet_id, hashed in MARK.iter_unpack(stored[: len(stored) // MARK.size * MARK.size]):
+            if packet_id:
+                self.add(packet_id, hashed)
+            else:
+                self._marks.clear()
 
     def add(self, packet_id: int, hashed: int) -> bytes:
         """Remember a message that goes to the log; returns its mark, to be stored with it."""
@@ -39,12 +46,17 @@ class PacketWindow:
         self._marks[packet_id] = hashed
         if len(self._marks) > self._size:
             del self._marks[next(iter(self._marks))]
-        return MARK.pack(packet_id, hashed)
+        mark = MARK.pack(packet_id, hashed)
+        if self._is_new_session:
+            self._is_new_session = False
+            return FORGET + mark
+        return mark
 
     def knows(self, packet_id: int, hashed: int) -> bool:
         """Whether this message, redelivered, is in the log or on its way into it."""
         return self._marks.get(packet_id) == hashed
 
     def clear(self) -> None:
-        """The broker began a new session: its packet ids mean nothing to us yet."""
+        """The broker began a new session: its packet ids mean nothing to us yet, now and after a restart."""
         self._marks.clear()
+        self._is_new_session = True

@@ -1,39 +1,55 @@
-"""Which segments are held, and what a position can still ask of them. Pure: knows files by their `Facts` alone."""
+"""Which segments are held, and what a position can still ask of them. Pure: knows files by their `Facts` alone.
+
+Each segment begins with seams and goes on with its entries. So a walk along the shelf finds all that is missing:
+
+* inside a seam lie numbers of a life whose last entries did not survive: whoever stands there is told ``lost``;
+* where a seam begins above the end of what is held before it, entries are missing (a damaged or deleted segment): whoever
+  stands at that end, or comes to it, is told ``corrupt``.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from typing import NamedTuple
 
-from gateway.log.segment import Facts
+from gateway.log.files import Facts
 from gateway.reading import Gap, GapReason
 
 
 class _Zone(NamedTuple):
-    """Positions from ``low`` to ``high`` that miss entries which are gone; reading goes on at ``high + 1``.
-
-    ``bars`` when even a reader that comes from before must be told; else the zone matters only to whoever starts in it.
-    """
+    """Positions from ``low`` to ``high`` that miss entries which are gone; reading goes on at ``high + 1``."""
 
     low: int
     high: int
     reason: GapReason
-    bars: bool
 
 
 class Shelf:
     """The held segments in order, at least one, the newest last; and the zones between them that are missing."""
 
-    def __init__(self, segments: list[Facts]) -> None:
+    def __init__(self, segments: list[Facts], floor_reason: GapReason = "expired") -> None:
         self.segments = segments
-        self.floor = segments[0].first - 1
-        self.floor_reason: GapReason = "expired"
+        self.floor_reason = floor_reason
         self._zones = _zones(segments)
+
+    @property
+    def floor(self) -> int:
+        """The position after which everything that lies in no zone is held."""
+        return self.segments[0].seams[0].after
+
+    @property
+    def newest(self) -> Facts:
+        """The segment that takes the next entries; its last number is the head."""
+        return self.segments[-1]
 
     @property
     def bytes(self) -> int:
         """Bytes on disk of all held segments, as of their last commit."""
         return sum(facts.bytes for facts in self.segments)
+
+    def holds(self, facts: Facts) -> bool:
+        """Whether this segment is still to be read."""
+        return any(held.path == facts.path for held in self.segments)
 
     def put(self, facts: Facts) -> None:
         """Take new facts of a held segment, or a segment newer than all; what was set aside meanwhile stays away."""
@@ -41,20 +57,19 @@ class Shelf:
             if self.segments[place].path == facts.path:
                 self.segments[place] = facts
                 return
-        if facts.first > self.segments[-1].first:
+        if facts.first > self.newest.first:
             self.segments.append(facts)
             self._zones = _zones(self.segments)
 
     def take(self, facts: Facts, reason: GapReason) -> None:
-        """Forget a segment; the floor rises when it was the oldest, else its range becomes a zone."""
-        place = next((at for at, held in enumerate(self.segments) if held.path == facts.path), None)
-        if place is None or len(self.segments) == 1:
+        """Forget a segment, never the only one; the floor rises when it was the oldest, else its range becomes a zone."""
+        kept = [held for held in self.segments if held.path != facts.path]
+        if not kept or len(kept) == len(self.segments):
             return
-        del self.segments[place]
-        if place == 0:
-            self.floor = self.segments[0].first - 1
+        if kept[0] is not self.segments[0]:
             self.floor_reason = reason
-        self._zones = _zones(self.segments)
+        self.segments = kept
+        self._zones = _zones(kept)
 
     def gap_at(self, position: int, head: int) -> Gap | None:
         """What a stream at ``position`` must be told before it may read on, or None."""
@@ -67,13 +82,10 @@ class Shelf:
             return Gap(position, self._zones[place].high + 1, head, self._zones[place].reason)
         return None
 
-    def after(self, position: int) -> list[Facts]:
-        """The segments that may hold entries after ``position``, oldest first."""
-        return [facts for facts in self.segments if facts.last > position]
-
-    def reach(self, position: int, facts: Facts) -> int:
-        """How far a read from ``position`` may go in a segment without stepping over something that must be told."""
-        return min([facts.last, *(zone.low for zone in self._zones if zone.bars and zone.low > position)])
+    def first_after(self, position: int) -> Facts | None:
+        """The oldest segment that may hold entries after ``position``."""
+        place = bisect_right(self.segments, position, key=lambda facts: facts.last)
+        return self.segments[place] if place < len(self.segments) else None
 
     def expired(self, max_bytes: int, oldest_ms: int) -> list[Facts]:
         """The segments that retention takes now: never the newest, and always from the old end."""
@@ -87,20 +99,15 @@ class Shelf:
 
 
 def _zones(segments: list[Facts]) -> list[_Zone]:
-    zones = []
-    for at, facts in enumerate(segments):
+    """In order and without overlap."""
+    zones: list[_Zone] = []
+    end = segments[0].seams[0].after
+    for facts in segments:
         for seam in facts.seams:
-            low = seam.after if seam.lossy else seam.after + 1
-            zones.append(_Zone(low, seam.next - 2, "lost", seam.lossy))
-        if at and facts.seams and facts.seams[0].after > segments[at - 1].last and not facts.seams[0].lossy:
-            zones.append(_Zone(segments[at - 1].last, facts.first - 2, "corrupt", bars=True))
-    return _without_overlap([zone for zone in zones if zone.low <= zone.high])
-
-
-def _without_overlap(zones: list[_Zone]) -> list[_Zone]:
-    """In order; where a hole and a seam describe the same numbers, the wider zone stays."""
-    kept: list[_Zone] = []
-    for zone in sorted(zones, key=lambda each: (each.low, -each.high)):
-        if not kept or zone.high > kept[-1].high:
-            kept.append(zone)
-    return kept
+            if seam.after > end:
+                zones.append(_Zone(end, seam.next - 2, "corrupt"))
+            else:
+                zones.append(_Zone(max(seam.after, end) + 1, seam.next - 2, "lost"))
+            end = max(end, seam.next - 1)
+        end = max(end, facts.last)
+    return [zone for zone in zones if zone.low <= zone.high]

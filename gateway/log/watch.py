@@ -32,7 +32,7 @@ class _Group:
 class Watches:
     """All open watches. Costs by what is touched: a reading wakes only the streams that asked for its device.
 
-    Bounds: a watch a stream, and a set for each device that ever was appended (`limits.max_devices`).
+    Bounds: a watch a stream, and while there are streams, a set for each device that was appended (`limits.max_devices`).
     """
 
     def __init__(self) -> None:
@@ -58,20 +58,18 @@ class Watches:
             del self._groups[group.selection]
             for device in group.devices:
                 self._by_device[device].discard(group)
+        if not self._groups:
+            self._by_device.clear()
 
     def wake(self, devices: Iterable[str]) -> None:
         """Set the bit of every watch that selects one of ``devices``."""
+        if not self._groups:
+            return
         touched: set[_Group] = set()
         for device in devices:
             groups = self._by_device.get(device)
             touched.update(self._meet(device) if groups is None else groups)
         for group in touched:
-            for watch in group.watches:
-                watch.event.set()
-
-    def wake_all(self) -> None:
-        """Set every bit: the gateway is closing, or a gap opened."""
-        for group in self._groups.values():
             for watch in group.watches:
                 watch.event.set()
 

@@ -1,4 +1,7 @@
-"""Gives numbers, commits, rolls and unlinks: everything that changes the log's folder, on one thread."""
+"""Gives numbers, commits, rolls and unlinks: everything that changes the log's folder, on one thread.
+
+Each life of the log begins a segment of its own with a seam, so nothing is ever appended to a file that a crash left.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,11 @@ from typing import IO, NamedTuple
 
 from gateway.errors import LogError
 from gateway.frame import numbered
-from gateway.log import segment
-from gateway.log.segment import DamagedError, Durability, Facts, OpenSegment, Seam
+from gateway.log import boot, files
+from gateway.log.faults import DamagedError, FullError, StorageError, translated_os
+from gateway.log.files import MAX_ENTRIES, Facts, Seam
+from gateway.log.segment import Durability, OpenSegment
+from gateway.log.survey import Survey, newest_packets, survey
 from gateway.reading import Draft, Entry
 
 _log = logging.getLogger(__name__)
@@ -18,64 +24,64 @@ _log = logging.getLogger(__name__)
 JUMP = 1_000_000
 """Law 1: numbers skipped at each opening, more than one life can lose with its last commits."""
 
-MAX_SET_ASIDE = 8
-"""Damaged segments kept for a person to look at; the oldest go first."""
+MAX_CLOCK_S = 2**52 // 1_000_000
+"""The year 2112: a clock beyond it is wrong, and numbers made of it would come near 2^53."""
+
+MAX_SEAMS = 1000
+"""Seams that a segment takes over from empty ones, one for each restart without an entry; older ones become gaps."""
 
 
 class Roll(NamedTuple):
-    """When a segment ends: at the first commit that finds it this large or this old (or `segment.MAX_ENTRIES` long)."""
+    """When a segment ends: at the first commit that finds it this large or this old, or would make it too long."""
 
     max_bytes: int
     max_age_ms: int
 
 
 class Opened(NamedTuple):
-    """What was found: ``head`` is the position of whoever starts now, ``packets`` the newest stored marks."""
+    """What was found, the new segment last; ``packets`` are the newest stored marks, ``damaged`` names in order."""
 
     segments: list[Facts]
-    head: int
     packets: bytes
     damaged: list[str]
     last_received_at_ms: int
 
 
-class Committed(NamedTuple):
-    """What one commit did: its entries, the facts of the segments it touched or began (oldest first), and a damaged one."""
+class Change(NamedTuple):
+    """What became of the log: new entries, the facts of segments that ended or grew (oldest first), and damaged ones."""
 
     entries: list[Entry]
     segments: list[Facts]
-    damaged: Facts | None = None
+    damaged: list[Facts]
 
 
 class Writer:
-    """All methods block and belong to one thread, the writer's."""
+    """All methods block and belong to one thread, the writer's. After an error each may be called again."""
 
     def __init__(self, folder: Path, durability: Durability, roll: Roll) -> None:
-        self._folder, self._durability, self._roll = folder, durability, roll
+        self._folder, self._durability, self._roll_at = folder, durability, roll
+        self._lock: IO[str] | None = None
         self._open: OpenSegment | None = None
         self._facts: Facts
         self._next = 0
-        self._lock: IO[str] | None = None
+        # What happened to segments since the last change was told; a failed call leaves it to the next one.
+        self._ended: list[Facts] = []
+        self._damaged: list[Facts] = []
+
+    # --- a life begins and ends --------------------------------------------------------------------------------------
 
     def open(self, now_ms: int, known_position: int, packet_bytes: int) -> Opened:
-        """Find the segments, set damaged ones aside, and begin a life of the log with a seam.
+        """Find the segments, set damaged ones aside, and begin a life of the log in a segment of its own.
 
         ``known_position`` is the newest position that is known from elsewhere, 0 when none is.
         Raises LogError when the folder cannot be used or another gateway uses it.
         """
         self._take_folder()
-        damaged: list[str] = []
-        segments = self._survey(damaged)
-        last = max([known_position, *(facts.last for facts in segments), *(_possible_last(name) for name in damaged)])
-        self._next = max(last + JUMP, now_ms // 1000 * 1_000_000)
-        held = segments[-1].last if segments else self._next - 1
-        if segments and segments[-1].seams:
-            held = max(held, segments[-1].seams[-1].next - 1)
-        newest_damaged = bool(damaged and segments) and damaged[-1] > segments[-1].path.name
-        seam = Seam(held, self._next, lossy=bool(segments) and (known_position > held or newest_damaged))
-        packets = self._continue(segments, seam, packet_bytes)
-        received = max((facts.last_received_at_ms for facts in segments), default=0)
-        return Opened(segments, self._next - 1, packets, damaged, received)
+        try:
+            return self._begin_life(now_ms, known_position, packet_bytes)
+        except BaseException:
+            self.close()
+            raise
 
     def _take_folder(self) -> None:
         try:
@@ -83,160 +89,168 @@ class Writer:
             self._lock = (self._folder / "lock").open("a")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            self.close()
             raise LogError(f"another gateway uses the log in {self._folder}") from error
         except OSError as error:
+            self.close()
             raise LogError(f"the log's folder {self._folder} cannot be used: {error.strerror}") from error
 
-    def _survey(self, damaged: list[str]) -> list[Facts]:
-        """All sound segments in order. Only the newest is checked whole; the others when they are read."""
-        paths = sorted(path for path in self._folder.iterdir() if segment.first_of(path) is not None)
-        segments = []
-        for path in paths:
+    def _begin_life(self, now_ms: int, known_position: int, packet_bytes: int) -> Opened:
+        with translated_os(f"using {self._folder}"):
+            went_down = boot.begin(self._folder) and self._durability == "process"
+        found = survey(self._folder)
+        clock_s = now_ms // 1000 if now_ms // 1000 <= MAX_CLOCK_S else 0
+        self._next = max(max(found.last, known_position) + JUMP, clock_s * 1_000_000)
+        held = [facts for facts in found.sound if not facts.is_empty]
+        self._begin_with_room(self._first_seams(found, known_position, went_down=went_down), held)
+        self.remove([facts.path for facts in found.sound if facts.is_empty])
+        received = max((facts.last_received_at_ms for facts in held), default=0)
+        return Opened([*held, self._facts], newest_packets(held, packet_bytes), found.damaged, received)
+
+    def _first_seams(self, found: Survey, known_position: int, *, went_down: bool) -> tuple[Seam, ...]:
+        """A seam that joins what is held, or one that leaves open what is, or may be, missing before it."""
+        if not found.sound:
+            return (Seam(self._next - 1, self._next),)
+        newest = found.sound[-1]
+        is_whole = not (found.has_lost_newest or went_down) and known_position <= newest.last
+        inherited = newest.seams if newest.is_empty else ()
+        return (*inherited, Seam(newest.last if is_whole else self._next - 1, self._next))[-MAX_SEAMS:]
+
+    def _begin_with_room(self, seams: tuple[Seam, ...], held: list[Facts]) -> None:
+        """Begin; on a full disk the oldest segments make room, so that a gateway can start there too."""
+        while True:
             try:
-                if path == paths[-1]:
-                    segment.check(path)
-                segments.append(segment.facts(path))
-            except DamagedError:
-                self.set_aside(path)
-                damaged.append(path.name)
-        return segments
+                self._begin(seams)
+            except FullError:
+                if len(held) < 2:
+                    raise
+                _log.warning("the disk is full: the segment %s makes room", held[0].path.name)
+                files.remove(held.pop(0).path)
+            else:
+                return
 
-    def _continue(self, segments: list[Facts], seam: Seam, packet_bytes: int) -> bytes:
-        """Go on in the newest segment, or begin the first; the seam is on disk before any number is given."""
-        packets = b""
-        if segments:
-            self._open = OpenSegment(segments[-1].path, self._durability)
-            packets = self._open.packets(packet_bytes)
-            self._facts = segments.pop()
-        else:
-            self._begin(seam.next)
-        self._newest().append([], b"", seam)
-        self._facts = self._facts._replace(seams=(*self._facts.seams, seam), bytes=self._newest().bytes())
-        segments.append(self._facts)
-        return packets
+    def close(self) -> None:
+        """Fold in the write-ahead log and let the folder go."""
+        if self._open is not None:
+            self._close_open()
+            with translated_os(f"leaving {self._folder}"):
+                boot.end(self._folder)
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
-    def _begin(self, first: int) -> None:
-        path = segment.path_of(self._folder, first)
-        self._open = OpenSegment(path, self._durability)
-        self._facts = Facts(path, first, first - 1, 0, 0, (), 0)
+    # --- entries -----------------------------------------------------------------------------------------------------
 
-    def _newest(self) -> OpenSegment:
-        if self._open is None:
-            raise LogError("the log is closed")
-        return self._open
-
-    def commit(self, drafts: list[Draft], packets: bytes) -> Committed:
+    def commit(self, drafts: list[Draft], packets: bytes) -> Change:
         """Number the drafts and commit them all, or none.
 
         Raises FullError or StorageError, after which the same call may be made again; a damaged newest segment is set
         aside here and the commit made in a new one.
         """
         if not drafts and not packets:
-            return Committed([], [])
-        touched: list[Facts] = []
-        if self._is_due(drafts[0].received_at_ms if drafts else 0):
-            touched.append(self.roll())
+            return Change([], [], [])
+        if self._open is None:
+            self._replace()
+        elif self._is_due(drafts):
+            self._roll()
+        try:
+            entries = self._append(drafts, packets)
+        except DamagedError as error:
+            _log.error("%s", error)
+            self._replace()
+            entries = self._append(drafts, packets)
+        return self._change(entries)
+
+    def _append(self, drafts: list[Draft], packets: bytes) -> list[Entry]:
+        if self._open is None:
+            raise LogError("the log is closed")
         entries = [numbered(draft, seq) for seq, draft in enumerate(drafts, self._next)]
-        damaged = self._append(entries, packets)
+        self._open.append(entries, packets)
         self._next += len(entries)
-        self._facts = self._described(entries)
-        return Committed(entries, [*touched, self._facts], damaged)
+        if entries:
+            self._facts = self._facts._replace(
+                last=entries[-1].seq,
+                first_received_at_ms=self._facts.first_received_at_ms or entries[0].received_at_ms,
+                last_received_at_ms=entries[-1].received_at_ms,
+                bytes=files.bytes_on_disk(self._facts.path),
+            )
+        return entries
 
-    def _append(self, entries: list[Entry], packets: bytes) -> Facts | None:
-        """Append to the newest segment, or to a new one when that is damaged; returns the damaged one."""
-        try:
-            if not self._facts.path.exists():
-                raise DamagedError(f"{self._facts.path} was removed")
-            self._newest().append(entries, packets)
-        except DamagedError:
-            damaged = self._facts
-            self._replace_damaged(entries[0].seq if entries else self._next)
-            self._newest().append(entries, packets)
-            return damaged
-        return None
+    def _change(self, entries: list[Entry]) -> Change:
+        change = Change(entries, [*self._ended, self._facts], self._damaged)
+        self._ended, self._damaged = [], []
+        return change
 
-    def _described(self, entries: list[Entry]) -> Facts:
-        if not entries:
-            return self._facts
-        began = self._facts.first_received_at_ms or entries[0].received_at_ms
-        return self._facts._replace(
-            last=entries[-1].seq,
-            first_received_at_ms=began,
-            last_received_at_ms=entries[-1].received_at_ms,
-            bytes=self._newest().bytes(),
-        )
+    # --- segments ----------------------------------------------------------------------------------------------------
 
-    def _is_due(self, now_ms: int) -> bool:
+    def _begin(self, seams: tuple[Seam, ...]) -> None:
+        """Begin a segment; when that fails, nothing has changed."""
+        first = seams[-1].next
+        path = files.path_of(self._folder, first)
+        self._open = OpenSegment(path, self._durability, seams)
+        self._facts = Facts(path, first, first - 1, 0, 0, seams, files.bytes_on_disk(path))
+
+    def _is_due(self, drafts: list[Draft]) -> bool:
         facts = self._facts
-        if facts.last < facts.first:
+        if facts.is_empty:
             return False
-        old = now_ms - facts.first_received_at_ms > self._roll.max_age_ms
-        return old or facts.bytes >= self._roll.max_bytes or self._next - facts.first >= segment.MAX_ENTRIES
+        old = bool(drafts) and drafts[0].received_at_ms - facts.first_received_at_ms > self._roll_at.max_age_ms
+        return old or facts.bytes >= self._roll_at.max_bytes or self._next + len(drafts) - facts.first > MAX_ENTRIES
 
-    def roll(self) -> Facts:
-        """End the newest segment and begin another; returns the facts of the ended one."""
-        ended = self._facts
-        self._newest().close()
-        ended = ended._replace(bytes=segment.bytes_on_disk(ended.path))
-        seam = Seam(self._next - 1, self._next)
-        self._begin(self._next)
-        self._newest().append([], b"", seam)
-        self._facts = self._facts._replace(seams=(seam,), bytes=self._newest().bytes())
-        return ended
+    def _roll(self) -> None:
+        """Begin a segment and end the one before."""
+        ended, closing = self._facts, self._open
+        self._begin((Seam(self._next - 1, self._next),))
+        _close(closing)
+        self._ended.append(ended._replace(bytes=files.bytes_on_disk(ended.path)))
 
-    def roll_over(self) -> tuple[Facts, Facts]:
-        """End the newest segment without a commit; returns its facts and those of the new one."""
-        return self.roll(), self._facts
+    def roll_over(self) -> Change:
+        """End the newest segment without a commit, so that retention can take it."""
+        if not self._facts.is_empty and self._open is not None:
+            self._roll()
+        return self._change([])
 
-    def _replace_damaged(self, first: int) -> None:
-        """Set the newest segment aside and begin another at ``first``."""
-        self.abandon()
-        if self._facts.first < first:
-            self._begin(first)
+    def _replace(self) -> None:
+        """Set the newest segment aside and begin another."""
+        if self._lock is None:
+            raise LogError("the log is closed")
+        fallen = self._facts
+        if self._open is not None:
+            self._close_open()
+            self._damaged.append(fallen)
+        files.set_aside(fallen.path)
+        if fallen.is_empty:
+            # Nothing is missing then, but its file's name may not come twice: one number is skipped.
+            self._next = fallen.first + 1
+            self._begin((*fallen.seams, Seam(fallen.last, self._next)))
         else:
-            # Nothing was in the damaged one, and its name is that of the new one: it can only be begun afresh.
-            self._begin(self._facts.first)
-        seam = Seam(first - 1, first)
-        self._newest().append([], b"", seam)
-        self._facts = self._facts._replace(seams=(seam,))
+            self._begin((Seam(self._next - 1, self._next),))
 
-    def abandon(self) -> None:
-        """Let the newest segment go without a word to it, and set it aside."""
-        try:
-            self._newest().close()
-        except DamagedError:
-            _log.debug("closing a damaged segment failed, as expected")
-        self.set_aside(self._facts.path)
-
-    def replace_newest(self) -> tuple[Facts, Facts]:
-        """A reader found the newest segment damaged: set it aside and begin another; returns both, in that order."""
-        damaged = self._facts
-        self._replace_damaged(self._next)
-        return damaged, self._facts
-
-    def set_aside(self, path: Path) -> None:
-        """Rename a damaged segment; keeps the newest few of those."""
-        segment.set_aside(path)
-        aside = sorted(self._folder.glob(f"*{segment.SUFFIX}.corrupt"))
-        for old in aside[:-MAX_SET_ASIDE]:
-            for part in ("", "-wal", "-shm"):
-                old.with_name(old.name.replace(".corrupt", f"{part}.corrupt")).unlink(missing_ok=True)
+    def discard(self, facts: Facts) -> Change:
+        """A reader found this segment damaged: set it aside, if it is still there. The newest is replaced."""
+        if facts.path == self._facts.path:
+            self._replace()
+        else:
+            files.set_aside(facts.path)
+        return self._change([])
 
     def remove(self, paths: list[Path]) -> None:
-        """Unlink segments that are on no shelf any more."""
+        """Unlink segments that are on no shelf any more; what cannot be unlinked is found again at the next start."""
         for path in paths:
-            segment.remove(path)
+            try:
+                files.remove(path)
+            except StorageError as error:
+                _log.warning("%s", error)
 
-    def close(self) -> None:
-        """Fold in the write-ahead log and let the folder go."""
-        if self._open is not None:
-            self._open.close()
-            self._open = None
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+    def _close_open(self) -> None:
+        closing, self._open = self._open, None
+        _close(closing)
 
 
-def _possible_last(name: str) -> int:
-    """A number that the damaged segment of this name surely did not exceed."""
-    return (segment.first_of(Path(name)) or 0) + segment.MAX_ENTRIES
+def _close(closing: OpenSegment | None) -> None:
+    """Whatever closing says, nothing more can be done: what was committed is in the file or beside it."""
+    try:
+        if closing is not None:
+            closing.close()
+    except LogError as error:
+        _log.warning("%s", error)

@@ -1,0 +1,172 @@
+"""Group commit: what messages brought is gathered, committed together, and acknowledged after that.
+
+A commit that fails is tried again until it succeeds: the batch waits, unacknowledged, and the broker holds what follows.
+Lives on the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from gateway.counters import Counters
+from gateway.errors import LogError
+from gateway.log.faults import FullError
+from gateway.log.settings import LogSettings
+from gateway.reading import Draft
+
+_log = logging.getLogger(__name__)
+
+RETRY_S = (0.1, 0.5, 2.0, 5.0)
+"""Pauses after failed commits; the last one repeats for as long as the disk does."""
+
+MAX_COMMIT_ENTRIES = 100_000
+"""A batch ends with the message that reaches this; what waits behind it is the next one."""
+
+MAX_WAITING_BYTES = 64 * 2**20
+"""Data of waiting messages; reached only when messages are large, `max_waiting_messages` is the usual limit."""
+
+
+class Deposit(NamedTuple):
+    """What one message brought: committed as a whole, and `committed` called after that, on the event loop."""
+
+    drafts: list[Draft]
+    mark: bytes = b""
+    committed: Callable[[], None] | None = None
+
+
+class Appender:
+    """Calls ``commit`` with batches, one at a time; when the disk is full and ``make_room`` frees some, at once again."""
+
+    def __init__(
+        self,
+        settings: LogSettings,
+        counters: Counters,
+        commit: Callable[[list[Draft], bytes], Awaitable[None]],
+        make_room: Callable[[], Awaitable[bool]],
+    ) -> None:
+        self._settings, self._counters, self._commit, self._make_room = settings, counters, commit, make_room
+        self.on_room: Callable[[], None] = lambda: None
+        self.failing = ""
+        self._gathered: list[Deposit] = []
+        self._gathered_bytes = 0
+        self._batch: list[Deposit] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._next_begin = 0.0
+        self._was_full = False
+        self.committing: asyncio.Task[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Messages that were appended but not committed yet."""
+        return len(self._gathered) + len(self._batch)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much was gathered that ingest should stop reading from the broker."""
+        return len(self._gathered) >= self._settings.max_waiting_messages or self._gathered_bytes >= MAX_WAITING_BYTES
+
+    def append(self, deposit: Deposit) -> None:
+        """Never blocks. The commit begins ``commit_interval_ms`` after the one before, or with enough messages.
+
+        So commits are no closer together, and a reading that comes alone does not wait.
+        """
+        self._gathered.append(deposit)
+        self._gathered_bytes += _size(deposit)
+        self._was_full = self._was_full or self.is_full
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if self.committing is not None or not self._gathered:
+            return
+        if len(self._gathered) >= self._settings.commit_messages:
+            self._begin()
+        elif self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(max(self._next_begin, loop.time()), self._begin)
+
+    def _begin(self) -> None:
+        self._stop_timer()
+        if self._gathered and self.committing is None:
+            self._next_begin = asyncio.get_running_loop().time() + self._settings.commit_interval_ms / 1000
+            self._batch = self._take_batch()
+            self.committing = asyncio.create_task(self._run(), name="commit")
+
+    def _take_batch(self) -> list[Deposit]:
+        entries = taken = 0
+        for deposit in self._gathered:
+            entries += len(deposit.drafts)
+            taken += 1
+            if entries >= MAX_COMMIT_ENTRIES:
+                break
+        batch, self._gathered = self._gathered[:taken], self._gathered[taken:]
+        self._gathered_bytes -= sum(map(_size, batch))
+        return batch
+
+    async def _run(self) -> None:
+        try:
+            await self._commit_until_done()
+        finally:
+            # Also after a fault of our own, which asyncio reports: it must not hold up what follows.
+            batch, self._batch, self.committing = self._batch, [], None
+        self._schedule()
+        for deposit in batch:
+            if deposit.committed is not None:
+                # Not called here: one that raises must not keep the others from being acknowledged.
+                asyncio.get_running_loop().call_soon(deposit.committed)
+        if self._was_full and not self.is_full:
+            self._was_full = False
+            self.on_room()
+
+    async def _commit_until_done(self) -> None:
+        drafts = [draft for deposit in self._batch for draft in deposit.drafts]
+        marks = b"".join(deposit.mark for deposit in self._batch)
+        began, tries = time.perf_counter(), 0
+        while True:
+            try:
+                await self._commit(drafts, marks)
+            except LogError as error:
+                self._tell(error)
+                if not (isinstance(error, FullError) and await self._make_room()):
+                    await asyncio.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)])
+                    tries += 1
+            else:
+                break
+        self._counters.commit_seconds_total += time.perf_counter() - began
+        self._counters.commits_total += 1
+        if self.failing:
+            _log.warning("the log accepts entries again")
+            self.failing = ""
+
+    def _tell(self, error: LogError) -> None:
+        self._counters.commit_failures_total += 1
+        if not self.failing:
+            _log.error("the log cannot be written, trying again: %s", error)
+        self.failing = str(error)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def drain(self) -> None:
+        """Commit what waits. Comes back without it while the disk refuses: it stays unacknowledged at the broker."""
+        self._begin()
+        while self.committing is not None and not self.failing:
+            await asyncio.wait([self.committing], timeout=0.1)
+            self._begin()
+
+    async def close(self) -> None:
+        """`drain`, then give up what the disk refuses."""
+        await self.drain()
+        self._stop_timer()
+        if self.committing is not None:
+            self.committing.cancel()
+            await asyncio.wait([self.committing])
+
+
+def _size(deposit: Deposit) -> int:
+    return sum([len(draft.data) for draft in deposit.drafts])

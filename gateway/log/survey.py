@@ -1,0 +1,71 @@
+"""What an earlier life left in the log's folder: sound segments, damaged ones, and those that never began. Blocks."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import NamedTuple
+
+from gateway.errors import LogError
+from gateway.log import files, segment
+from gateway.log.faults import DamagedError
+from gateway.log.files import MAX_ENTRIES, Facts
+
+_log = logging.getLogger(__name__)
+
+
+class Survey(NamedTuple):
+    """The sound segments in order, the names of those now set aside, and a number that none of all exceeds."""
+
+    sound: list[Facts]
+    damaged: list[str]
+    last: int
+
+    @property
+    def has_lost_newest(self) -> bool:
+        """Whether the newest segment was among the damaged ones."""
+        return bool(self.damaged) and (not self.sound or self.damaged[-1] > self.sound[-1].path.name)
+
+
+def survey(folder: Path) -> Survey:
+    """Look at all segments, from the newest; set damaged ones aside, and remove what a kill left half begun.
+
+    Only the newest with entries is checked whole; the others when they are read.
+    Raises StorageError for a file that is there but cannot be opened.
+    """
+    sound: list[Facts] = []
+    damaged: list[str] = []
+    last = 0
+    for path in reversed(files.paths_in(folder)):
+        facts = None
+        try:
+            if all(each.is_empty for each in sound):
+                segment.check(path)
+            facts = segment.facts(path)
+        except DamagedError as error:
+            _log.error("%s", error)
+            files.set_aside(path)
+            damaged.insert(0, path.name)
+        else:
+            if facts is None:
+                files.remove(path)
+        if facts is not None:
+            sound.insert(0, facts)
+        last = max(last, facts.last if facts else (files.first_of(path) or 0) + MAX_ENTRIES)
+    return Survey(sound, damaged, last)
+
+
+def newest_packets(held: list[Facts], at_least: int) -> bytes:
+    """The newest stored packet marks, oldest first; from as many segments as ``at_least`` bytes need."""
+    batches: list[bytes] = []
+    for facts in reversed(held):
+        if at_least <= 0:
+            break
+        try:
+            found = segment.packets(facts.path, at_least)
+        except LogError as error:
+            _log.warning("%s", error)
+            continue
+        batches += found
+        at_least -= sum(map(len, found))
+    return b"".join(reversed(batches))

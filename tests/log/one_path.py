@@ -1,0 +1,257 @@
+"""The law of one path as a machine: whatever happens between a log and its readers, each misses nothing untold."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import hypothesis.strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, precondition, rule
+
+from gateway.counters import Counters
+from gateway.cursor import Cursor, Mode, Pace, Plan
+from gateway.devices import Registry
+from gateway.frame import entry_data
+from gateway.log import Deposit, Log, LogSettings
+from gateway.reading import Entry
+from gateway.selection import Selection, select
+from tests.event_source import EventSource
+from tests.log.parts import HARM, crash, draft, segments
+
+_T = TypeVar("_T")
+DEVICES = ["a", "b", "kitchen/fridge", "kitchen/oven"]
+SELECTIONS = [[], ["a"], ["a", "b"], ["kitchen/*"], ["b", "*oven"], ["nobody"]]
+METRICS = ["x", "y"]
+
+
+class Reader:
+    """A browser: takes pieces when it likes, leaves and comes back with its last id. Remembers all it was told."""
+
+    def __init__(self, selection: Selection, mode: Mode, metrics: frozenset[str], page_entries: int) -> None:
+        self.selection, self.mode, self.metrics = selection, mode, metrics
+        self.pace = Pace(page_entries, heartbeat_s=3600)
+        self.source = EventSource()
+        self.raw = b""
+        self.began: int | None = None
+        self.cursor: Cursor | None = None
+        self._pieces: Any = None
+        self._asked: asyncio.Task[bytes] | None = None
+
+    async def connect(self, log: Log, registry: Registry, position: int | None) -> None:
+        plan = Plan(self.selection, position, self.mode, 0, self.metrics)
+        self.cursor = Cursor(log, registry, Counters(), plan, self.pace)
+        self._pieces = self.cursor.blocks()
+        last_id, events = self.source.last_event_id, self.source.events
+        self.source = EventSource(last_id)
+        self.source.events = events
+        await self.take(1)
+        if self.began is None:
+            self.began = int(self.source.last_event_id)
+
+    async def take(self, pieces: int) -> bool:
+        """Up to so many pieces; false when there is nothing to take now. What was asked for stays asked for."""
+        for _ in range(pieces):
+            if self._asked is None:
+                self._asked = asyncio.ensure_future(anext(self._pieces))
+            while not self._asked.done():
+                if self._is_idle():
+                    return False
+                await asyncio.sleep(0.0005)
+            piece, self._asked = self._asked.result(), None
+            self.raw += piece
+            self.source.feed(piece)
+        return True
+
+    def _is_idle(self) -> bool:
+        cursor = self.cursor
+        assert cursor is not None
+        watch = cursor._watch
+        return cursor.position == cursor._log.head and watch is not None and not watch.event.is_set()
+
+    async def disconnect(self) -> None:
+        if self._asked is not None:
+            self._asked.cancel()
+            await asyncio.wait([self._asked])
+            self._asked = None
+        await self._pieces.aclose()
+        self.cursor = None
+
+    def check(self, logged: list[Entry]) -> None:
+        """Delivered plus declared lost = logged, in order, once, and byte for byte."""
+        assert self.began is not None
+        wanted = [e for e in logged if e.device in self.selection and e.seq > self.began]
+        lost = [(gap.data["asked"], gap.data["floor"]) for gap in self.source.of("gap")]
+        ids = [int(event.id) for event in self.source.events]
+        assert sorted(ids) == ids
+        held = [e for e in wanted if not any(asked < e.seq <= floor for asked, floor in lost)]
+        if self.metrics:
+            held = [e for e in held if any(b'"%b":' % metric.encode() in e.frame for metric in self.metrics)]
+        if self.mode == "every":
+            assert [e.seq for e in held] == [int(event.id) for event in self.source.of("message")]
+            blocks = [block + b"\n\n" for block in self.raw.split(b"\n\n") if block.startswith(b"id: ")]
+            assert [e.frame for e in held] == [block for block in blocks if b"\ndata: " in block]
+        else:
+            for device in DEVICES:
+                told = [event.data for event in self.source.of("message") if event.data["device"] == device]
+                of_device = [e for e in held if e.device == device]
+                assert len(of_device) == sum(data.get("merged", 1) for data in told)
+                for entry, data in zip(of_device[-1:], told[-1:], strict=True):
+                    newest = json.loads(entry_data(entry))["values"]
+                    assert newest == {metric: data["values"].get(metric) for metric in newest}
+
+
+class OnePath(RuleBasedStateMachine):
+    """Readers of every kind, and a log that rolls, trims, restarts, crashes and loses segments under them."""
+
+    readers = Bundle("readers")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.home = tempfile.TemporaryDirectory(prefix="one-path-", dir=_fast_folder())
+        self.folder = Path(self.home.name) / "log0"
+        self.lives = 0
+        self.logged: list[Entry] = []
+        self.value = 0
+        self.all: list[Reader] = []
+
+    def run(self, work: Coroutine[Any, Any, _T]) -> _T:
+        return self.runner.run(work)
+
+    @initialize(
+        tail_bytes=st.sampled_from([1, 1500, 2**20]),
+        segment_bytes=st.sampled_from([1, 26_000, 2**26]),
+    )
+    def begin(self, tail_bytes: int, segment_bytes: int) -> None:
+        self.limits = {"tail_bytes": tail_bytes, "segment_bytes": segment_bytes, "retention_bytes": 60_000}
+        self.run(self._open())
+
+    async def _open(self) -> None:
+        self.log = await Log.open(LogSettings(self.folder, **self.limits), Counters())
+        self.registry = Registry()
+        self.log.listeners += [self.logged.extend, self.registry.apply]
+
+    @rule(
+        target=readers,
+        patterns=st.sampled_from(SELECTIONS),
+        mode=st.sampled_from(["every", "every", "latest"]),
+        metrics=st.sampled_from([[], [], ["x"]]),
+        page_entries=st.sampled_from([1, 2, 7, 500]),
+        start=st.sampled_from(["head", "floor", "zero", "logged"]),
+        which=st.integers(0, 10**6),
+    )
+    def connect(
+        self, patterns: list[str], mode: Mode, metrics: list[str], page_entries: int, start: str, which: int
+    ) -> Reader:
+        reader = Reader(select(patterns), mode, frozenset(metrics), page_entries)
+        position = {"head": None, "floor": self.log.floor, "zero": 0}.get(start, self.log.floor)
+        if start == "logged" and self.logged:
+            position = self.logged[which % len(self.logged)].seq
+        self.run(reader.connect(self.log, self.registry, position))
+        self.all.append(reader)
+        return reader
+
+    def _deposits(self, devices: list[int], metric: str) -> None:
+        for device in devices:
+            self.value += 1
+            self.log.append(Deposit([draft(self.value, DEVICES[device], self.log.now_ms(), metric)]))
+
+    @rule(devices=st.lists(st.integers(0, 3), min_size=1, max_size=12), metric=st.sampled_from(METRICS))
+    def append(self, devices: list[int], metric: str) -> None:
+        async def work() -> None:
+            self._deposits(devices, metric)
+            await self.log.drain()
+
+        self.run(work())
+
+    @rule(devices=st.lists(st.integers(0, 3), min_size=1, max_size=5), reader=readers, pieces=st.integers(1, 3))
+    def append_while_somebody_reads(self, devices: list[int], reader: Reader, pieces: int) -> None:
+        async def work() -> None:
+            self._deposits(devices, "x")
+            self.log._appender._begin()
+            if reader.cursor is not None:
+                await reader.take(pieces)
+
+        self.run(work())
+
+    @rule(reader=readers, pieces=st.integers(1, 20))
+    def take(self, reader: Reader, pieces: int) -> None:
+        if reader.cursor is not None:
+            self.run(reader.take(pieces))
+
+    @rule(reader=readers)
+    def leave_or_return(self, reader: Reader) -> None:
+        if reader.cursor is not None:
+            self.run(reader.disconnect())
+        else:
+            self.run(reader.connect(self.log, self.registry, int(reader.source.last_event_id)))
+
+    @rule()
+    def trim(self) -> None:
+        self.run(self.log.trim())
+
+    @rule()
+    def restart(self) -> None:
+        async def work() -> None:
+            await self._everybody_leaves()
+            await self.log.close()
+            await self._open()
+
+        self.run(work())
+
+    @rule()
+    def crash(self) -> None:
+        async def work() -> None:
+            await self._everybody_leaves()
+            if self.log._appender.committing is not None:
+                await asyncio.wait([self.log._appender.committing])
+            self.log._appender._gathered.clear()
+            self.lives += 1
+            old, self.folder = self.folder, crash(self.folder, Path(self.home.name) / f"log{self.lives}")
+            await self.log.close()
+            assert old.exists()
+            await self._open()
+
+        self.run(work())
+
+    @precondition(lambda self: len(self.log._shelf.segments) > 2)
+    @rule(harm=st.sampled_from(HARM), which=st.integers(0, 10))
+    def damage(self, harm: Any, which: int) -> None:
+        """Any but the newest, which `test_laws.py` harms more gently: there nothing may be lost but what it held."""
+        paths = segments(self.folder)[:-1]
+        harm(paths[which % len(paths)])
+
+    async def _everybody_leaves(self) -> None:
+        for reader in self.all:
+            if reader.cursor is not None:
+                await reader.disconnect()
+
+    def teardown(self) -> None:
+        if hasattr(self, "log"):
+            self.run(self._finish())
+        self.runner.close()
+        self.home.cleanup()
+
+    async def _finish(self) -> None:
+        await self.log.drain()
+        for reader in self.all:
+            if reader.cursor is None:
+                await reader.connect(self.log, self.registry, int(reader.source.last_event_id))
+            while await reader.take(100):
+                pass
+            assert self.log.head == reader.cursor.position
+        await self._everybody_leaves()
+        assert {} == self.log._watches._groups
+        await self.log.close()
+        assert sorted({e.seq for e in self.logged}) == [e.seq for e in self.logged]
+        for reader in self.all:
+            reader.check(self.logged)
+
+
+def _fast_folder() -> str | None:
+    """Memory where there is some: a segment's beginning is synced, and the machine begins thousands."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None

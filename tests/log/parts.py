@@ -1,0 +1,118 @@
+"""What the tests of the log share: drafts, logs with small limits, and ways to harm the files they lie in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gateway.counters import Counters
+from gateway.log import Deposit, Log, LogSettings
+from gateway.log.files import paths_in
+from gateway.reading import Draft, Entry, Gap, Kind
+from gateway.selection import ALL, Selection
+
+ONE_A_SEGMENT = 1
+"""A segment size that every commit exceeds, so that each one after the first begins a segment."""
+
+
+def draft(value: float = 0, device: str = "a", at: int = 0, metric: str = "x", kind: Kind = "reading") -> Draft:
+    at = at or time.time_ns() // 1_000_000
+    data = b'{"device":"%b","at":%d,"values":{"%b":%d}}' % (device.encode(), at, metric.encode(), value)
+    return Draft(kind, device, at, data)
+
+
+async def open_log(folder: Path, known_position: int = 0, **settings: Any) -> Log:
+    return await Log.open(LogSettings(folder, **settings), Counters(), known_position)
+
+
+async def append(log: Log, *drafts: Draft) -> list[Entry]:
+    """One commit with all of ``drafts``; returns the entries that they became."""
+    appended: list[Entry] = []
+    log.listeners.append(appended.extend)
+    log.append(Deposit(list(drafts)))
+    await log.drain()
+    await until(lambda: not log.waiting, 20)
+    log.listeners.remove(appended.extend)
+    return appended
+
+
+async def read_all(log: Log, after: int, selection: Selection = ALL, limit: int = 500) -> list[Entry | Gap]:
+    """What a stream would be told from a position to the head, gaps included."""
+    told: list[Entry | Gap] = []
+    while after < log.head or log.head < after:
+        found = await log.read(after, selection, limit)
+        if isinstance(found, Gap):
+            told.append(found)
+            after = found.floor
+        else:
+            told += found.entries
+            after = found.position
+    return told
+
+
+def seqs(told: list[Entry | Gap]) -> list[int]:
+    return [each.seq for each in told if isinstance(each, Entry)]
+
+
+def gaps(told: list[Entry | Gap]) -> list[tuple[int, int, str]]:
+    return [(each.asked, each.floor, each.reason) for each in told if isinstance(each, Gap)]
+
+
+def segments(folder: Path) -> list[Path]:
+    return paths_in(folder)
+
+
+def crash(folder: Path, to: Path) -> Path:
+    """The files as they are at this moment, as if the process had been killed; no commit may be under way."""
+    return Path(shutil.copytree(folder, to, ignore=shutil.ignore_patterns("lock")))
+
+
+async def until(condition: Callable[[], Any], timeout_s: float = 5) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 - any condition of a test
+            await asyncio.sleep(0.002)
+
+
+def fill(folder: Path) -> Path:
+    """Leave not one byte on the file system; returns the file that takes it all."""
+    ballast = folder / "ballast"
+    file = os.open(ballast, os.O_CREAT | os.O_WRONLY)
+    with contextlib.suppress(OSError):
+        while os.write(file, bytes(4096)):
+            pass
+    os.close(file)
+    return ballast
+
+
+# --- harm ------------------------------------------------------------------------------------------------------------
+
+
+def zero_header(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(bytes(100))
+
+
+def overwrite(path: Path) -> None:
+    """Every page but the first is filled with nonsense; SQLite still accepts INSERTs into such a file."""
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xa5" * (size - 4096))
+
+
+def halve(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2 // 4096 * 4096 + 100)
+
+
+def delete(path: Path) -> None:
+    path.unlink()
+
+
+HARM = [zero_header, overwrite, halve, delete]

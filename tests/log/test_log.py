@@ -1,0 +1,302 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from gateway.log import Deposit
+from gateway.log.packets import MARK
+from gateway.reading import Gap, Page
+from gateway.selection import ALL, select
+from tests.log.parts import (
+    ONE_A_SEGMENT,
+    append,
+    crash,
+    delete,
+    draft,
+    gaps,
+    halve,
+    open_log,
+    overwrite,
+    read_all,
+    segments,
+    seqs,
+    until,
+    zero_header,
+)
+
+
+class TestAppendAndRead:
+    async def test_an_empty_log_has_its_floor_at_its_head(self, tmp_path: Path) -> None:
+        log = await open_log(tmp_path)
+        assert log.floor == log.head
+        assert Page([], log.head) == await log.read(log.head, ALL, 10)
+        await log.close()
+
+    async def test_what_was_appended_is_read_from_the_tail_and_from_disk_alike(self, tmp_path: Path) -> None:
+        log = await open_log(tmp_path)
+        start = log.head
+        made = await append(log, *[draft(n, "ab"[n % 2]) for n in range(10)])
+        of_b = [entry for entry in made if entry.device == "b"]
+        assert of_b == await read_all(log, start, select(["b"]), 2)
+        await log.close()
+        log = await open_log(tmp_path)
+        assert of_b == await read_all(log, start, select(["b"]), 2)
+        await log.close()
+
+    async def test_reads_are_counted_by_where_they_come_from(self, tmp_path: Path) -> None:
+        log = await open_log(tmp_path, tail_bytes=900)
+        start = log.head
+        await append(log, *[draft(n) for n in range(10)])
+        await log.read(start, ALL, 10)
+        await log.read(log.head - 1, ALL, 10)
+        assert {"segments": 1, "tail": 1} == dict(log._counters.reads_total)
+        await log.close()
+
+    async def test_entries_are_counted_by_kind(self, tmp_path: Path) -> None:
+        log = await open_log(tmp_path)
+        await append(log, draft(), draft(), draft(kind="device"))
+        assert {"reading": 2, "device": 1} == dict(log._counters.entries_total)
+        await log.close()
+
+    async def test_a_watch_is_set_after_the_head_has_moved(self, tmp_path: Path) -> None:
+        log = await open_log(tmp_path)
+        watch, start = log.watch(select(["a"])), log.head
+        log.append(Deposit([draft()]))
+        await asyncio.wait_for(watch.event.wait(), 1)
+        assert start + 1 == log.head
+        log.unwatch(watch)
+        await log.close()
+
+    async def test_the_clock_never_goes_back(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        now_s = time.time()
+        log = await open_log(tmp_path)
+        first = log.now_ms()
+        monkeypatch.setattr(time, "time_ns", lambda: int((now_s - 3600) * 1e9))
+        assert first == log.now_ms()
+        await append(log, draft(at=first))
+        await log.close()
+        log = await open_log(tmp_path)
+        assert first == log.now_ms()
+        await log.close()
+
+    async def test_marks_of_the_last_window_are_known_after_a_kill_over_rolls(self, tmp_path: Path) -> None:
+        log = await open_log(tmp_path / "a", packet_window=4, segment_bytes=ONE_A_SEGMENT)
+        for packet_id in range(1, 7):
+            log.append(Deposit([draft()], log.packets.add(packet_id, 7)))
+            await log.drain()
+        copy = crash(tmp_path / "a", tmp_path / "b")
+        await log.close()
+        for _ in range(2):
+            log = await open_log(copy, packet_window=4)
+            assert [False, False, True, True, True, True] == [log.packets.knows(n, 7) for n in range(1, 7)]
+            await log.close()
+        assert 10 == MARK.size
+
+
+class TestDamageByReading:
+    """A reader comes from the floor, with nothing in the tail; the middle one of three segments is harmed."""
+
+    @pytest.mark.parametrize("harm", [zero_header, overwrite, halve, delete])
+    @pytest.mark.parametrize("is_restarted", [False, True])
+    async def test_a_hole_is_told_where_it_is_and_all_else_is_delivered(
+        self, tmp_path: Path, harm: object, is_restarted: bool
+    ) -> None:
+        log = await open_log(tmp_path, segment_bytes=ONE_A_SEGMENT, tail_bytes=1)
+        start = log.floor
+        for _ in range(3):
+            await append(log, *[draft(n) for n in range(200)])
+        if is_restarted:
+            await log.close()
+        harm(segments(tmp_path)[1])  # type: ignore[operator]
+        if is_restarted:
+            log = await open_log(tmp_path, tail_bytes=1)
+        told = await read_all(log, start, limit=70)
+        assert [(start + 200, start + 400, "corrupt")] == gaps(told)
+        assert [*range(start + 1, start + 201), *range(start + 401, start + 601)] == seqs(told)
+        await log.close()
+
+    @pytest.mark.parametrize(
+        ("position", "told"),
+        [(199, None), (200, (200, 400)), (201, (201, 400)), (399, (399, 400)), (400, None), (401, None)],
+    )
+    async def test_the_bounds_of_a_hole_are_exact(
+        self, tmp_path: Path, position: int, told: tuple[int, int] | None
+    ) -> None:
+        log = await open_log(tmp_path, segment_bytes=ONE_A_SEGMENT, tail_bytes=1)
+        start = log.floor
+        for _ in range(3):
+            await append(log, *[draft(n) for n in range(200)])
+        delete(segments(tmp_path)[1])
+        await read_all(log, start)
+        found = await log.read(start + position, ALL, 1)
+        assert told == ((found.asked - start, found.floor - start) if isinstance(found, Gap) else None)
+        await log.close()
+
+    async def test_a_write_ahead_log_that_was_cut_off_loses_its_life_and_nothing_before(self, tmp_path: Path) -> None:
+        log = await open_log(tmp_path / "a")
+        first = await append(log, draft(1), draft(2))
+        await log.close()
+        log = await open_log(tmp_path / "a")
+        start = log.head
+        second = await append(log, draft(3))
+        copy = crash(tmp_path / "a", tmp_path / "b")
+        await log.close()
+        (wal,) = copy.glob("*-wal")
+        wal.write_bytes(wal.read_bytes()[:40])
+        log = await open_log(copy)
+        assert seqs(await read_all(log, log.floor)) == [entry.seq for entry in first]
+        told = [gaps(await read_all(log, position)) for position in (first[-1].seq, start, second[0].seq)]
+        assert [[], [], [(second[0].seq, log.head, "lost")]] == told
+        await log.close()
+
+    async def test_what_is_known_to_be_missing_is_told_to_who_comes_to_it(self, tmp_path: Path) -> None:
+        log = await open_log(tmp_path, segment_bytes=ONE_A_SEGMENT)
+        for number in range(3):
+            await append(log, draft(number))
+        start, head = log.floor, log.head
+        await log.close()
+        delete(segments(tmp_path)[-1])
+        log = await open_log(tmp_path, known_position=head)
+        told = await read_all(log, start)
+        assert ([start + 1, start + 2], [(start + 2, log.head, "corrupt")]) == (seqs(told), gaps(told))
+        await log.close()
+
+    async def test_a_damaged_oldest_segment_raises_the_floor_and_says_why(self, tmp_path: Path) -> None:
+        log = await open_log(tmp_path, segment_bytes=ONE_A_SEGMENT)
+        start = log.floor
+        for number in range(3):
+            await append(log, draft(number))
+        await log.close()
+        zero_header(segments(tmp_path)[0])
+        log = await open_log(tmp_path)
+        assert [(start, start + 1, "corrupt")] == gaps(await read_all(log, start))
+        assert 1 == log._counters.segments_corrupt_total
+        await log.close()
+
+    async def test_damage_while_a_commit_is_under_way_loses_only_what_it_held(self, tmp_path: Path) -> None:
+        log = await open_log(tmp_path, tail_bytes=1)
+        start = log.head
+        await append(log, *[draft(n) for n in range(300)])
+        log._reader._threads.submit(time.sleep, 0.01)
+        delete(segments(tmp_path)[0])
+        acknowledged: list[int] = []
+        log.append(Deposit([draft(7)], b"", lambda: acknowledged.append(1)))
+        log._appender._begin()
+        told = await read_all(log, start)
+        await log.drain()
+        told += await read_all(log, max([start + 300, *seqs(told)]))
+        lost = {seq for asked, floor, _ in gaps(told) for seq in range(asked + 1, floor + 1)}
+        assert set(range(start + 1, start + 302)) == lost | set(seqs(told))
+        assert ([1], log.head) == (acknowledged, start + 301)
+        await log.close()
+
+
+class TestTrim:
+    async def test_old_segments_go_by_bytes(self, tmp_path: Path) -> None:
+        log = await open_log(tmp_path, segment_bytes=ONE_A_SEGMENT, retention_bytes=50_000)
+        for number in range(6):
+            await append(log, draft(number))
+        head = log.head
+        await log.trim()
+        assert log.disk_bytes <= 50_000 + segments(tmp_path)[-1].stat().st_size + 100_000
+        assert (head, log.segments) == (log.head, len(segments(tmp_path)))
+        assert log.segments < 6
+        await log.close()
+
+    async def test_a_log_that_fell_silent_is_emptied_by_age(self, tmp_path: Path) -> None:
+        log = await open_log(tmp_path, retention_age_s=10)
+        await append(log, draft(at=1000), draft(at=2000))
+        head = log.head
+        await log.trim()
+        assert (head, head, 1) == (log.head, log.floor, log.segments)
+        assert [] == await read_all(log, head)
+        assert Gap(head - 1, head, head, "expired") == await log.read(head - 1, ALL, 10)
+        assert head + 1 == (await append(log, draft()))[0].seq
+        await log.close()
+
+    async def test_an_empty_log_is_left_alone(self, tmp_path: Path) -> None:
+        log = await open_log(tmp_path, retention_age_s=0, retention_bytes=0)
+        for _ in range(3):
+            await log.trim()
+        assert 1 == log.segments
+        await log.close()
+
+    async def test_trimming_while_a_commit_is_under_way_loses_nothing_new(self, tmp_path: Path) -> None:
+        log = await open_log(tmp_path, segment_bytes=ONE_A_SEGMENT, retention_age_s=5, retention_bytes=0, tail_bytes=1)
+        start = log.head
+        for at in (1000, 2000, 3000):
+            await append(log, draft(at=at))
+        log.append(Deposit([draft(9)]))
+        log._appender._begin()
+        await log.trim()
+        await log.drain()
+        told = await read_all(log, start)
+        assert [(start, start + 3, "expired")] == gaps(told)
+        assert [start + 4] == seqs(told)
+        await log.close()
+
+    async def test_a_disk_that_refuses_stops_no_trim(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        log = await open_log(tmp_path, retention_age_s=5)
+        (entry,) = await append(log, draft(at=1000))
+        blocking = segments(tmp_path)[0].with_name(f"{entry.seq + 1:016d}.sqlite3")
+        blocking.mkdir()
+        await log.trim()
+        assert "cannot be ended" in caplog.text
+        blocking.rmdir()
+        assert entry.seq + 1 == (await append(log, draft()))[0].seq
+        assert [entry.seq, entry.seq + 1] == seqs(await read_all(log, log.floor))
+        await log.close()
+
+
+class TestClose:
+    async def test_closing_commits_what_waits(self, tmp_path: Path) -> None:
+        log = await open_log(tmp_path)
+        start, acknowledged = log.head, []
+        log.append(Deposit([draft()], b"", lambda: acknowledged.append(1)))
+        await log.close()
+        log = await open_log(tmp_path)
+        assert ([1], 1) == (acknowledged, len(await read_all(log, start)))
+        await log.close()
+
+    async def test_closing_while_the_disk_refuses_ends_and_acknowledges_nothing(self, tmp_path: Path) -> None:
+        log = await open_log(tmp_path, segment_bytes=ONE_A_SEGMENT)
+        (entry,) = await append(log, draft())
+        blocking = segments(tmp_path)[0].with_name(f"{entry.seq + 1:016d}.sqlite3")
+        blocking.mkdir()
+        acknowledged: list[int] = []
+        log.append(Deposit([draft()], b"", lambda: acknowledged.append(1)))
+        await until(lambda: log.failing)
+        async with asyncio.timeout(2):
+            await log.close()
+        blocking.rmdir()
+        assert [] == acknowledged
+        log = await open_log(tmp_path)
+        assert [entry.seq] == seqs(await read_all(log, log.floor))
+        await log.close()
+
+    async def test_closing_in_the_middle_of_a_commit_waits_for_its_thread(self, tmp_path: Path) -> None:
+        for pause in (0, 0.0005, 0.002):
+            log = await open_log(tmp_path, commit_messages=5000)
+            for n in range(2000):
+                log.append(Deposit([draft(n)]))
+            log._appender._begin()
+            await asyncio.sleep(pause)
+            log._appender.failing = "as if the disk had refused before"
+            await log.close()
+        log = await open_log(tmp_path)
+        numbers = seqs(await read_all(log, log.floor))
+        assert sorted(set(numbers)) == numbers
+        assert 0 == len(numbers) % 2000
+        await log.close()
+
+    async def test_a_log_can_be_opened_again_at_once(self, tmp_path: Path) -> None:
+        heads = []
+        for _ in range(5):
+            log = await open_log(tmp_path)
+            heads.append(log.head)
+            await log.close()
+        assert sorted(set(heads)) == heads
+        assert 1 == len(segments(tmp_path))

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from gateway.log import Log
+from gateway.log import reader as reader_module
+from gateway.reading import Gap
+from gateway.selection import ALL, select
+from tests.log.parts import ONE_A_SEGMENT, append, delete, draft, gaps, open_log, overwrite, read_all, segments, seqs
+
+
+async def log_of(folder: Path, *times: int) -> Log:
+    """One entry a segment, of the devices a and b by turns, and nothing in the tail."""
+    log = await open_log(folder, segment_bytes=ONE_A_SEGMENT, tail_bytes=1)
+    for number, at in enumerate(times):
+        await append(log, draft(number, "ab"[number % 2], at))
+    return log
+
+
+class TestPositions:
+    async def test_a_time_finds_its_position_over_all_segments(self, tmp_path: Path) -> None:
+        log = await log_of(tmp_path, 10, 20, 20, 30)
+        begin = log.floor
+        found = [await log.position_at(ms) - begin for ms in (0, 10, 11, 20, 21, 30, 31)]
+        assert [0, 0, 1, 1, 3, 3, 4] == found
+        await log.close()
+
+    async def test_the_time_of_an_empty_log_is_its_floor(self, tmp_path: Path) -> None:
+        log = await open_log(tmp_path)
+        assert log.floor == await log.position_at(2**40)
+        await log.close()
+
+    @pytest.mark.parametrize(("patterns", "count", "place"), [([], 3, 1), (["a"], 1, 2), (["a"], 2, 0), ([], 99, 0)])
+    async def test_a_count_finds_its_position_over_all_segments(
+        self, tmp_path: Path, patterns: list[str], count: int, place: int
+    ) -> None:
+        log = await log_of(tmp_path, 10, 20, 30, 40)
+        assert log.floor + place == await log.position_back(select(patterns), count)
+        await log.close()
+
+    async def test_too_few_entries_have_no_oldest(self, tmp_path: Path) -> None:
+        log = await log_of(tmp_path, 10, 20, 30)
+        assert None is await log.oldest_of(ALL, 4, log.head)
+        assert log.head - 1 == await log.oldest_of(ALL, 1, log.head - 1)
+        await log.close()
+
+    async def test_positions_are_found_around_a_damaged_segment(self, tmp_path: Path) -> None:
+        log = await open_log(tmp_path, segment_bytes=ONE_A_SEGMENT, tail_bytes=1)
+        for at in (10, 20, 30):
+            await append(log, *[draft(n, at=at + n % 5) for n in range(300)])
+        overwrite(segments(tmp_path)[1])
+        assert log.floor + 300 == await log.position_at(22)
+        assert [log.floor + 300] == [gap[0] for gap in gaps(await read_all(log, log.floor))]
+        await log.close()
+
+
+class TestTrouble:
+    async def test_a_segment_that_cannot_be_opened_now_is_read_later(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(reader_module, "RETRY_S", 0.001)
+        log = await log_of(tmp_path, 10, 20, 30)
+        start, path = log.floor, segments(tmp_path)[0]
+        away = path.rename(path.with_suffix(".away"))
+        path.mkdir()
+        page = await log.read(start, ALL, 10)
+        assert ([], start) == (page.entries, page.position)
+        assert 1 == log._counters.read_failures_total
+        path.rmdir()
+        away.rename(path)
+        assert [start + 1, start + 2, start + 3] == seqs(await read_all(log, start))
+        await log.close()
+
+    async def test_two_readers_that_find_the_same_damage_set_it_aside_once(self, tmp_path: Path) -> None:
+        log = await log_of(tmp_path, 10, 20, 30)
+        start = log.floor
+        overwrite(segments(tmp_path)[0])
+        found = await asyncio.gather(*[log.read(start, ALL, 10) for _ in range(5)])
+        assert [Gap(start, start + 1, start + 3, "corrupt")] * 5 == found
+        assert (1, 2) == (log._counters.segments_corrupt_total, log.segments)
+        await log.close()
+
+    async def test_two_readers_that_find_the_newest_damaged_replace_it_once(self, tmp_path: Path) -> None:
+        log = await log_of(tmp_path, 10, 20, 30)
+        start = log.floor
+        delete(segments(tmp_path)[2])
+        found = await asyncio.gather(*[log.read(start + 2, ALL, 10) for _ in range(5)])
+        assert [Gap(start + 2, start + 3, start + 3, "corrupt")] * 5 == found
+        assert (1, 3) == (log._counters.segments_corrupt_total, log.segments)
+        (entry,) = await append(log, draft())
+        assert [entry.seq] == seqs(await read_all(log, start + 3))
+        await log.close()
+
+    async def test_a_reader_that_leaves_while_damage_is_set_aside_leaves_the_log_sound(self, tmp_path: Path) -> None:
+        for turns in range(12):
+            folder = tmp_path / str(turns)
+            log = await log_of(folder, 10, 20, 30)
+            start = log.floor
+            segments(folder)[2].unlink()
+            reading = asyncio.ensure_future(log.read(start + 2, ALL, 10))
+            for _ in range(turns):
+                await asyncio.sleep(0.0003)
+            reading.cancel()
+            (entry,) = await append(log, draft())
+            told = await read_all(log, start)
+            lost = {seq for asked, floor, _ in gaps(told) for seq in range(asked + 1, floor + 1)}
+            assert {start + 1, start + 2, start + 3, entry.seq} == lost | set(seqs(told))
+            await log.close()

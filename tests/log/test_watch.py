@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import asyncio
+
+import hypothesis.strategies as st
+from hypothesis import settings
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+
+from gateway.log.watch import Watch, Watches
+from gateway.selection import select
+
+DEVICES = ["a", "b", "ab", "k/x", "k/y"]
+PATTERNS = ["a", "b", "a*", "k/*", "*", "*y", "nobody"]
+
+
+class ExactWakes(RuleBasedStateMachine):
+    """Against a model that asks each selection about each device."""
+
+    watches = Bundle("watches")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.real = Watches()
+        self.open: dict[Watch, list[str]] = {}
+
+    @rule(target=watches, patterns=st.lists(st.sampled_from(PATTERNS), max_size=3))
+    def open_one(self, patterns: list[str]) -> Watch:
+        watch = self.real.open(select(patterns))
+        self.open[watch] = patterns
+        return watch
+
+    @rule(watch=consumes(watches), twice=st.booleans())
+    def close_one(self, watch: Watch, twice: bool) -> None:
+        for _ in range(1 + twice):
+            self.real.close(watch)
+        del self.open[watch]
+
+    @rule(devices=st.sets(st.sampled_from(DEVICES)))
+    def wake(self, devices: set[str]) -> None:
+        for watch in self.open:
+            watch.event.clear()
+        self.real.wake(devices)
+        expected = {w for w, patterns in self.open.items() if any(d in select(patterns) for d in devices)}
+        assert expected == {watch for watch in self.open if watch.event.is_set()}
+
+    @invariant()
+    def nothing_is_kept_for_those_who_left(self) -> None:
+        assert {select(patterns) for patterns in self.open.values()} == set(self.real._groups)
+        assert set().union(*self.real._by_device.values()) <= set(self.real._groups.values())
+        if not self.open:
+            assert {} == self.real._by_device
+
+
+TestExactWakes = ExactWakes.TestCase
+TestExactWakes.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+
+
+def test_a_closed_watch_is_not_woken() -> None:
+    watches = Watches()
+    gone, stays = watches.open(select(["a"])), watches.open(select(["a"]))
+    watches.close(gone)
+    watches.wake(["a"])
+    assert [False, True] == [gone.event.is_set(), stays.event.is_set()]
+
+
+async def test_one_cancelled_waiter_leaves_the_others_waiting() -> None:
+    watches = Watches()
+    first, second = (asyncio.ensure_future(watches.open(select(["a"])).event.wait()) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    watches.wake(["a"])
+    assert True is await second

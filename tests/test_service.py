@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gateway.config import Config, load
+from gateway.reading import Message
+from gateway.service import Gateway
+from tests.conftest import Mosquitto, free_port
+
+pytestmark = pytest.mark.broker
+BOILER = "sensors/boiler/temperature"
+
+
+@pytest.fixture
+def config(mosquitto: Mosquitto, tmp_path: Path) -> Config:
+    overrides = [
+        ("mqtt.broker", mosquitto.url),
+        ("http.port", str(free_port())),
+        ("log.folder", str(tmp_path / "data")),
+    ]
+    return load(None, overrides, {})
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - conditions of many kinds
+            await asyncio.sleep(0.01)
+
+
+async def publish(mosquitto: Mosquitto, *payloads: str) -> None:
+    await asyncio.to_thread(mosquitto.publish_lines, BOILER, payloads)
+
+
+async def test_a_background_task_that_fails_ends_the_gateway_with_its_error(config: Config) -> None:
+    class Failing(Gateway):
+        async def _trim_forever(self) -> None:
+            await asyncio.sleep(0.2)
+            raise ZeroDivisionError("retention")
+
+    gateway = Failing(config)
+    async with asyncio.timeout(10):
+        with pytest.raises(ZeroDivisionError, match="retention"):
+            await gateway.run(asyncio.Event())
+    with pytest.raises(httpx.ConnectError):
+        await asyncio.to_thread(httpx.get, gateway.address)
+
+
+async def test_a_message_that_meets_a_fault_of_ours_costs_that_message_only(
+    config: Config, mosquitto: Mosquitto, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway, stop = Gateway(config), asyncio.Event()
+    decode = gateway._decoder.decode
+
+    def decode_or_fail(message: Message) -> object:
+        if message.payload == b"13":
+            raise ZeroDivisionError("a fault")
+        return decode(message)
+
+    gateway._decoder.decode = decode_or_fail  # type: ignore[method-assign,assignment]
+    running = asyncio.create_task(gateway.run(stop))
+    await gateway.serving.wait()
+    await until(lambda: not gateway._faults())
+    await publish(mosquitto, "12", "13", "13", "14")
+    await until(lambda: gateway.counters.entries_total["reading"] == 2)
+    stop.set()
+    await running
+    assert {"fault": 2} == dict(gateway.counters.rejected_total)
+    assert 1 == sum("ZeroDivisionError" in (record.exc_text or "") for record in caplog.records)
+
+
+async def test_a_fault_beyond_one_message_ends_the_gateway_with_its_error(config: Config, mosquitto: Mosquitto) -> None:
+    class Failing(Gateway):
+        def _take(self, message: Message, acknowledge: Callable[[], None]) -> None:
+            raise ZeroDivisionError("append")
+
+    gateway = Failing(config)
+    running = asyncio.create_task(gateway.run(asyncio.Event()))
+    await gateway.serving.wait()
+    await until(lambda: not gateway._faults())
+    await publish(mosquitto, "12")
+    async with asyncio.timeout(10):
+        with pytest.raises(ZeroDivisionError, match="append"):
+            await running
+
+
+async def test_a_gateway_asked_to_stop_before_it_serves_does_not_serve(config: Config) -> None:
+    gateway, stop = Gateway(config), asyncio.Event()
+    stop.set()
+    async with asyncio.timeout(10):
+        await gateway.run(stop)
+    assert not gateway.serving.is_set()
