@@ -82,6 +82,10 @@ class Shelf:
             return Gap(position, self._zones[place].high + 1, head, self._zones[place].reason)
         return None
 
+    def next_hole(self, position: int) -> int | None:
+        """Where the first hole behind ``position`` begins: nobody may read past it without a word."""
+        return next((zone.low for zone in self._zones if zone.low > position and zone.reason == "corrupt"), None)
+
     def first_after(self, position: int) -> Facts | None:
         """The oldest segment that may hold entries after ``position``."""
         place = bisect_right(self.segments, position, key=lambda facts: facts.last)

@@ -12,9 +12,10 @@ from typing import IO, NamedTuple
 
 from gateway.errors import LogError
 from gateway.frame import numbered
-from gateway.log import boot, files
-from gateway.log.faults import DamagedError, FullError, StorageError, translated_os
+from gateway.log import files
+from gateway.log.faults import DamagedError, FullError, StorageError
 from gateway.log.files import MAX_ENTRIES, Facts, Seam
+from gateway.log.highwater import HighWater
 from gateway.log.segment import Durability, OpenSegment
 from gateway.log.survey import Survey, newest_packets, survey
 from gateway.reading import Draft, Entry
@@ -61,6 +62,7 @@ class Writer:
     def __init__(self, folder: Path, durability: Durability, roll: Roll) -> None:
         self._folder, self._durability, self._roll_at = folder, durability, roll
         self._lock: IO[str] | None = None
+        self._high_water = HighWater(folder / "newest")
         self._open: OpenSegment | None = None
         self._facts: Facts
         self._next = 0
@@ -96,23 +98,23 @@ class Writer:
             raise LogError(f"the log's folder {self._folder} cannot be used: {error.strerror}") from error
 
     def _begin_life(self, now_ms: int, known_position: int, packet_bytes: int) -> Opened:
-        with translated_os(f"using {self._folder}"):
-            went_down = boot.begin(self._folder) and self._durability == "process"
         found = survey(self._folder)
         clock_s = now_ms // 1000 if now_ms // 1000 <= MAX_CLOCK_S else 0
         self._next = max(max(found.last, known_position) + JUMP, clock_s * 1_000_000)
         held = [facts for facts in found.sound if not facts.is_empty]
-        self._begin_with_room(self._first_seams(found, known_position, went_down=went_down), held)
+        self._begin_with_room(self._first_seams(found, known_position), held)
+        self._high_water.begin(self._next - 1, is_synced=self._durability == "power")
         self.remove([facts.path for facts in found.sound if facts.is_empty])
         received = max((facts.last_received_at_ms for facts in held), default=0)
         return Opened([*held, self._facts], newest_packets(held, packet_bytes), found.damaged, received)
 
-    def _first_seams(self, found: Survey, known_position: int, *, went_down: bool) -> tuple[Seam, ...]:
+    def _first_seams(self, found: Survey, known_position: int) -> tuple[Seam, ...]:
         """A seam that joins what is held, or one that leaves open what is, or may be, missing before it."""
         if not found.sound:
             return (Seam(self._next - 1, self._next),)
         newest = found.sound[-1]
-        is_whole = not (found.has_lost_newest or went_down) and known_position <= newest.last
+        has_lost = found.has_lost_newest or self._high_water.has_lost(newest.last)
+        is_whole = not has_lost and known_position <= newest.last
         inherited = newest.seams if newest.is_empty else ()
         return (*inherited, Seam(newest.last if is_whole else self._next - 1, self._next))[-MAX_SEAMS:]
 
@@ -133,8 +135,7 @@ class Writer:
         """Fold in the write-ahead log and let the folder go."""
         if self._open is not None:
             self._close_open()
-            with translated_os(f"leaving {self._folder}"):
-                boot.end(self._folder)
+            self._high_water.end()
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -167,6 +168,7 @@ class Writer:
         entries = [numbered(draft, seq) for seq, draft in enumerate(drafts, self._next)]
         self._open.append(entries, packets)
         self._next += len(entries)
+        self._high_water.move(self._next - 1)
         if entries:
             self._facts = self._facts._replace(
                 last=entries[-1].seq,
