@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -208,42 +209,57 @@ def _run(work: Any) -> None:
 
 
 def _stop_on_signals() -> asyncio.Event:
-    stop = asyncio.Event()
+    """Set by the first signal; the second ends the process on the spot, which loses nothing that was acknowledged."""
+    asked, stop = False, asyncio.Event()
+
+    def ask() -> None:
+        nonlocal asked
+        if asked:
+            console.print("ended at once, as asked twice")
+            os._exit(EXIT_FAILED)
+        asked = True
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, ask)
     return stop
 
 
 async def _serve(config: Config) -> None:
-    async with _running(config) as (gateway, ended):
-        where = config.mqtt.broker or f"mqtt://{config.embedded_broker.host}:{config.embedded_broker.port} (embedded)"
-        console.print(
-            f"\n  Sensor Gateway: [bold cyan]{gateway.address}[/]   broker: {_plain(_without_password(where))}\n"
-        )
+    async def tell(gateway: Gateway, ended: asyncio.Event) -> None:
+        where = _plain(_without_password(config.mqtt.broker)) or f"{_embedded_url(config)} (embedded)"
+        console.print(f"\n  Sensor Gateway: [bold cyan]{gateway.address}[/]   broker: {where}\n")
         await ended.wait()
+
+    await _while_running(config, tell)
 
 
 async def _demo(config: Config, devices: int, rate: float, seed: int) -> None:
-    broker = config.mqtt.broker or f"mqtt://127.0.0.1:{config.embedded_broker.port}"
-    async with _running(config) as (gateway, ended):
+    broker = config.mqtt.broker or _embedded_url(config)
+
+    async def simulate_devices(gateway: Gateway, ended: asyncio.Event) -> None:
         fleet = Fleet(broker, line_up(devices, rate=rate, seed=seed))
         shown = _plain(_without_password(broker))
         console.print(f"\n  Open [bold cyan]{gateway.address}[/]   {devices} simulated devices, broker on {shown}")
         console.print("  Ctrl-C ends it.\n")
         await fleet.run(ended)
 
+    await _while_running(config, simulate_devices)
 
-@contextlib.asynccontextmanager
-async def _running(config: Config) -> AsyncIterator[tuple[Gateway, asyncio.Event]]:
-    """A gateway that serves, and an event for its end: Ctrl-C, SIGTERM, or a fault, which is raised on the way out."""
+
+def _embedded_url(config: Config) -> str:
+    return f"mqtt://{config.broker().host}:{config.broker().port}"
+
+
+async def _while_running(config: Config, work: Callable[[Gateway, asyncio.Event], Awaitable[None]]) -> None:
+    """Do ``work`` once a gateway serves; its event is set at the end: Ctrl-C, SIGTERM, or a fault, which is raised then."""
     stop = _stop_on_signals()
     gateway = Gateway(config)
     running = asyncio.create_task(gateway.run(stop))
     running.add_done_callback(lambda _: stop.set())
     try:
-        if not await _is_serving(gateway, running):
-            running.result()
-        yield gateway, stop
+        if await _is_serving(gateway, running):
+            await work(gateway, stop)
     finally:
         stop.set()
         await running

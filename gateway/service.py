@@ -16,7 +16,7 @@ from gateway.decode import Decoder, Limits
 from gateway.devices import Registry
 from gateway.errors import LogError
 from gateway.http.app import make_app
-from gateway.http.server import address_of, listen, serve_until
+from gateway.http.server import address_of, allow_files, hypercorn_config, listen, serve_until
 from gateway.http.streams import Streams
 from gateway.ingest import broker as embedded
 from gateway.ingest.mqtt import Session
@@ -36,8 +36,12 @@ SILENCE_INTERVAL_S = 1.0
 SAMPLE_INTERVAL_S = 60.0
 """A rejection is logged the first time, and then once a minute for each reason."""
 
-STREAM_PATIENCE_S = 0.7
-"""How long streams have to end themselves; then those whose readers take nothing are cut. Exit takes under 2 s in all."""
+PACKET_IDS = 65_535
+"""All packet ids of MQTT. mosquitto 2.0 keeps no window where messages have queued for us: for each PUBACK it sends as many
+as the window holds, so after a kill it may send again thousands that are in the log."""
+
+STREAM_PATIENCE_S = 0.3
+"""At the end streams end themselves, hundreds in this time; those that do not are of readers that take nothing, and are cut."""
 
 
 def log_settings(config: Config) -> LogSettings:
@@ -54,7 +58,7 @@ def log_settings(config: Config) -> LogSettings:
         retention_age_s=log.retention_age_s,
         tail_bytes=log.tail_bytes,
         max_waiting_messages=log.max_waiting_messages,
-        packet_window=config.mqtt.window,
+        packet_window=PACKET_IDS,
     )
 
 
@@ -87,13 +91,15 @@ class Gateway:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set. Raises LogError, BrokerError or ServeError when it cannot begin."""
+        allow_files(self.config.http.max_streams)
         listening = listen(self.config.http)
         broker = None
         try:
-            await self._open_log()
-            if not self.config.mqtt.broker:
+            await self._open_log(stop)
+            if not self.config.mqtt.broker and not stop.is_set():
                 broker = await embedded.start(self.config.embedded_broker)
-            await self._run_stations(listening, stop)
+            if not stop.is_set():
+                await self._run_stations(listening, broker, stop)
         finally:
             listening.close()
             if hasattr(self, "log"):
@@ -101,7 +107,7 @@ class Gateway:
             if broker is not None:
                 await broker.stop()
 
-    async def _open_log(self) -> None:
+    async def _open_log(self, stop: asyncio.Event) -> None:
         folder = Path(self.config.log.folder)
         try:
             await asyncio.to_thread(partial(folder.mkdir, parents=True, exist_ok=True))
@@ -110,15 +116,15 @@ class Gateway:
             raise LogError(f"log.folder {folder} cannot be used: {error.strerror}") from error
         self.registry.load(states, position)
         self.log = await Log.open(log_settings(self.config), self.counters, position)
-        await self._catch_up()
+        await self._catch_up(stop)
         self.log.listeners.append(self.registry.apply)
         limits, devices = self.config.limits, self.config.devices
         self._presence = Presence(self.registry, limits.max_devices, devices.silent_after_s, self.config.units)
 
-    async def _catch_up(self) -> None:
-        """Read what is newer in the log than what was known of the devices."""
+    async def _catch_up(self, stop: asyncio.Event) -> None:
+        """Read what is newer in the log than what was known of the devices; a long log takes a while, so ``stop`` ends it."""
         position, began, told = max(self.registry.position, self.log.floor), time.monotonic(), 1.0
-        while position < self.log.head:
+        while position < self.log.head and not stop.is_set():
             found = await self.log.read(position, ALL, 1000)
             if isinstance(found, Gap):
                 position = found.floor
@@ -142,10 +148,17 @@ class Gateway:
                 self.log.append(Deposit([], b"", acknowledge))
                 return
             mark = self.log.packets.add(message.packet_id, hashed)
-        drafts = [draft for decoded in self._decoder.decode(message) for draft in self._drafts(decoded)]
-        self.log.append(Deposit(drafts, mark, acknowledge))
+        self.log.append(Deposit(self._drafts_of(message), mark, acknowledge))
         if self.log.is_full:
             self._session.pause()
+
+    def _drafts_of(self, message: Message) -> list[Draft]:
+        """What a message brings. One that meets a fault of ours costs that message, not the gateway (law 9)."""
+        try:
+            return [draft for decoded in self._decoder.decode(message) for draft in self._drafts(decoded)]
+        except Exception as error:  # noqa: BLE001 - counted, and logged with its traceback
+            self._count(Rejected("fault", f"{len(message.payload)} bytes on {message.topic[:200]!r}"), error)
+            return []
 
     def _drafts(self, decoded: Decoded) -> list[Draft]:
         drafts = self._presence.drafts(decoded)
@@ -154,16 +167,18 @@ class Gateway:
             return []
         return drafts
 
-    def _count(self, rejected: Rejected) -> None:
+    def _count(self, rejected: Rejected, fault: Exception | None = None) -> None:
         self.counters.rejected_total[rejected.reason] += 1
         now = time.monotonic()
         if now - self._sampled.get(rejected.reason, -SAMPLE_INTERVAL_S) >= SAMPLE_INTERVAL_S:
             self._sampled[rejected.reason] = now
-            _log.warning("rejected (%s): %s", rejected.reason, rejected.detail)
+            _log.warning("rejected (%s): %s", rejected.reason, rejected.detail, exc_info=fault)
 
     # --- running -----------------------------------------------------------------------------------------------------
 
-    async def _run_stations(self, listening: socket.socket, stop: asyncio.Event) -> None:
+    async def _run_stations(
+        self, listening: socket.socket, broker: embedded.RunningBroker | None, stop: asyncio.Event
+    ) -> None:
         http = self.config.http
         self._session = Session(self.config, self.counters, self._take, self.log.now_ms)
         self._session.on_new_session = self.log.packets.clear
@@ -171,25 +186,26 @@ class Gateway:
         streams = Streams(self.log, self.registry, self.counters, http)
         exposition = Exposition(self.counters, self._gauges(streams))
         app = make_app(http, self.log, self.registry, self.counters, streams, exposition, self._faults)
-        background = [
-            asyncio.create_task(work, name=name)
-            for name, work in {
-                "session": self._session.run(),
-                "streams": streams.tick_forever(),
-                "trim": self._trim_forever(),
-                "silence": self._watch_silence(),
-                "save": self._save_forever(),
-            }.items()
-        ]
+        address, serving = address_of(listening, http), hypercorn_config(listening, http)
+        works = {
+            "session": self._session.run(),
+            "streams": streams.tick_forever(),
+            "trim": self._trim_forever(),
+            "silence": self._watch_silence(),
+            "save": self._save_forever(),
+        }
+        if broker is not None:
+            works["broker"] = broker.keep()
+        background = [asyncio.create_task(work, name=name) for name, work in works.items()]
 
         async def stopping() -> None:
             await _first(stop.wait(), *background)
             await streams.close(STREAM_PATIENCE_S)
 
-        self.address = address_of(listening, http)
+        self.address = address
         self.serving.set()
         try:
-            await serve_until(app, listening, http, stopping)
+            await serve_until(app, serving, stopping)
         finally:
             for task in background:
                 task.cancel()

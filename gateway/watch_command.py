@@ -46,12 +46,22 @@ def watch(  # noqa: PLR0913, PLR0917 - the options
 
     Comes back by itself after a break, from where it was, and says what was missed if anything was.
     """
+    _check_address(url)
     query: list[tuple[str, Any]] = [("device", device) for device in devices] + [
         ("metric", metric) for metric in metrics
     ]
     query += [(name, value) for name, value in (("since", since), ("last", last)) if value is not None]
     watcher = Watcher(f"{url.rstrip('/')}/api/stream", [*query, ("mode", mode)], as_json)
     raise SystemExit(asyncio.run(_until_interrupted(watcher, verify=not insecure)))
+
+
+def _check_address(url: str) -> None:
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise click.BadParameter(f"{error} (got {url!r})", param_hint="--url") from error
+    if address.scheme not in ("http", "https") or not address.host:
+        raise click.BadParameter(f"must be like http://127.0.0.1:8080 (got {url!r})", param_hint="--url")
 
 
 async def _until_interrupted(watcher: Watcher, *, verify: bool) -> int:
@@ -119,7 +129,9 @@ class Watcher:
 
     def _take(self, event: ServerSentEvent) -> None:
         self.position = event.id or self.position
-        data = json.loads(event.data) if event.data else {}
+        if not event.data:
+            return  # httpx-sse hands out blocks without data too: `retry` alone, heartbeats
+        data = json.loads(event.data)
         if self._as_json:
             if event.event in ("message", "device", "gap"):
                 print(json.dumps({"event": event.event, "id": event.id, **data}), flush=True)  # noqa: T201 - the output

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
 
 from gateway.counters import Counters
 from gateway.log import Log, LogSettings
+from tests.reader import Reader
 
 ROOT = Path(__file__).parent.parent
 START_TIMEOUT_S = 20.0
@@ -36,11 +39,22 @@ def need(program: str, package: str) -> str:
     return found
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A port of loopback that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of loopback that is free now, and was not given before.
+
+    Below the range from which the kernel takes the ports of outgoing connections, else one of those could have it before
+    the process that is to listen on it; at random, as the tests of other workers look there too.
+    """
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            if port not in _given:
+                _given.add(port)
+                return port
 
 
 def wait_until(condition: Callable[[], Any], timeout_s: float = 10, what: str = "condition") -> Any:
@@ -54,6 +68,11 @@ def wait_until(condition: Callable[[], Any], timeout_s: float = 10, what: str = 
         time.sleep(0.02)
 
 
+def patient(seconds: float) -> float:
+    """So long, on a machine that has time for us; longer where more work waits than there are cores."""
+    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def is_listening(port: int) -> bool:
     """Whether something accepts connections on a port of loopback."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=0.5):
@@ -61,17 +80,26 @@ def is_listening(port: int) -> bool:
     return False
 
 
-class Mosquitto:
-    """A mosquitto of its own, with persistence; ``restart`` keeps its sessions and messages."""
+def settings(**values: object) -> list[str]:
+    """Options for settings: ``http__max_streams=5`` becomes ``--set http.max_streams=5``."""
+    return [word for key, value in values.items() for word in ("--set", f"{key.replace('__', '.')}={value}")]
 
-    def __init__(self, folder: Path, extra: str = "") -> None:
+
+class Mosquitto:
+    """A mosquitto of its own, with persistence; ``restart`` keeps its sessions and messages.
+
+    ``extra`` are lines of its configuration, which belong to its one listener.
+    """
+
+    def __init__(self, folder: Path, extra: str = "allow_anonymous true") -> None:
         self.program = need("mosquitto", "mosquitto")
         self.port = free_port()
+        self._output = folder / "mosquitto.log"
         self._config = folder / "mosquitto.conf"
         self._config.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n"
-            f"persistence true\npersistence_location {folder}/\nautosave_interval 1\nautosave_on_changes true\n"
-            f"max_inflight_messages 1000\nmax_queued_messages 200000\nuser root\n{extra}"
+            f"persistence true\npersistence_location {folder}/\nautosave_interval 1\n"
+            f"max_inflight_messages 1000\nmax_queued_messages 200000\nset_tcp_nodelay true\nuser root\n"
+            f"listener {self.port} 127.0.0.1\n{extra}\n"
         )
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
@@ -81,10 +109,14 @@ class Mosquitto:
         return f"mqtt://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        self._process = subprocess.Popen(
-            [self.program, "-c", str(self._config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        wait_until(lambda: is_listening(self.port), what="mosquitto")
+        with self._output.open("ab") as output:
+            self._process = subprocess.Popen([self.program, "-c", str(self._config)], stdout=output, stderr=output)
+        wait_until(self._is_up, what="mosquitto")
+
+    def _is_up(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"mosquitto ended:\n{self._output.read_text()}"
+        return is_listening(self.port)
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -97,17 +129,32 @@ class Mosquitto:
 
     def publish(self, topic: str, payload: str | bytes, *options: str) -> None:
         """With the real mosquitto_pub, at QoS 1."""
-        command = [need("mosquitto_pub", "mosquitto-clients"), "-p", str(self.port), "-t", topic, "-q", "1", *options]
-        subprocess.run([*command, "-s"], input=payload if isinstance(payload, bytes) else payload.encode(), check=True)
+        self._publish(payload if isinstance(payload, bytes) else payload.encode(), topic, "-s", *options)
+
+    def publish_lines(self, topic: str, payloads: Iterable[object], *options: str) -> None:
+        """Many messages on one connection; back when the broker has acknowledged all of them."""
+        self._publish("".join(f"{payload}\n" for payload in payloads).encode(), topic, "-l", *options)
+
+    def _publish(self, text: bytes, topic: str, *options: str) -> None:
+        program = need("mosquitto_pub", "mosquitto-clients")
+        command = [program, "-p", str(self.port), "-q", "1", "-t", topic, *options]
+        subprocess.run(command, input=text, check=True, timeout=60)
 
 
 class GatewayProcess:
     """``python -m gateway`` as a process; by default ``run`` on a broker that is there already."""
 
     def __init__(
-        self, folder: Path, *options: str, command: str = "run", python: str = sys.executable, port: int | None = None
+        self,
+        folder: Path,
+        *options: str,
+        command: str = "run",
+        python: str = sys.executable,
+        port: int | None = None,
+        own_group: bool = False,
     ) -> None:
         self.folder, self.options, self.command, self.python = folder, options, command, python
+        self.own_group = own_group
         self.port = port or free_port()
         self.errors = folder / "gateway.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -120,21 +167,40 @@ class GatewayProcess:
     def start(self, *, wait_ready: bool = True) -> GatewayProcess:
         command = [self.python, "-m", "gateway", self.command, "--port", str(self.port)]
         command += ["--data", str(self.folder / "data"), *self.options]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("SENSOR_GATEWAY_")}
+        environment = {**ours, "PYTHONPATH": str(ROOT)}
         with self.errors.open("ab") as errors:
-            self.process = subprocess.Popen(command, stdout=errors, stderr=errors, env=environment, cwd=self.folder)
+            self.process = subprocess.Popen(
+                command,
+                stdout=errors,
+                stderr=errors,
+                env=environment,
+                cwd=self.folder,
+                start_new_session=self.own_group,
+            )
         if wait_ready:
             self.wait_ready()
         return self
 
     def wait_ready(self) -> None:
-        wait_until(self._is_ready, START_TIMEOUT_S, f"the gateway, which said:\n{self.output()}")
+        """Until readings can come in."""
+        self._wait_for("/readyz")
 
-    def _is_ready(self) -> bool:
-        assert self.process is not None
-        assert self.process.poll() is None, f"the gateway ended:\n{self.output()}"
+    def wait_serving(self) -> None:
+        """Until it answers, whether the broker does or not."""
+        self._wait_for("/healthz")
+
+    def _wait_for(self, path: str) -> None:
         try:
-            return httpx.get(f"{self.url}/readyz", verify=False, timeout=5).status_code == 200
+            wait_until(lambda: self._is_well(path), START_TIMEOUT_S, f"200 from {path}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; the gateway said:\n{self.output()}") from None
+
+    def _is_well(self, path: str) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, "the gateway ended"
+        try:
+            return httpx.get(f"{self.url}{path}", verify=False, timeout=5).status_code == 200
         except httpx.HTTPError:
             return False
 
@@ -154,7 +220,28 @@ class GatewayProcess:
         return self.process.wait(timeout_s)
 
     def get(self, path: str, **parameters: Any) -> httpx.Response:
-        return httpx.get(f"{self.url}{path}", params=parameters, verify=False, timeout=10)
+        return httpx.get(f"{self.url}{path}", params=parameters or None, verify=False, timeout=10)
+
+    def faults(self) -> dict[str, str]:
+        """What stands in the way of readings, by station."""
+        found: dict[str, str] = self.get("/readyz").json()["faults"]
+        return found
+
+    def newest(self, device: str = "boiler") -> Any:
+        """The newest temperature of a device, None while there is none."""
+        known = self.get(f"/api/devices/{device}").json()
+        return known.get("values", {}).get("temperature", {}).get("value")
+
+    def logged(self, device: str = "boiler") -> list[Any]:
+        """All temperatures of a device that the log holds."""
+        answer = self.get(f"/api/devices/{device}/readings", format="ndjson", limit=100_000)
+        return [json.loads(line)["values"]["temperature"] for line in answer.text.splitlines()]
+
+    def resident_kb(self) -> int:
+        """Memory that the process has, by Linux."""
+        assert self.process is not None
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
 
     def counter(self, name: str) -> float:
         """One line of /metrics, by its name with labels, without the prefix."""
@@ -166,12 +253,25 @@ class GatewayProcess:
 
 
 @pytest.fixture
-def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
-    folder = tmp_path / "mosquitto"
-    folder.mkdir()
-    broker = Mosquitto(folder)
-    yield broker
-    broker.stop(signal.SIGKILL)
+def make_mosquitto(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
+    """Starts brokers; all of them end with the test."""
+    made: list[Mosquitto] = []
+
+    def make(*extra: str) -> Mosquitto:
+        folder = tmp_path / f"mosquitto{len(made)}"
+        folder.mkdir()
+        made.append(Mosquitto(folder, *extra))
+        return made[-1]
+
+    yield make
+    for broker in made:
+        broker.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def mosquitto(make_mosquitto: Callable[..., Mosquitto]) -> Mosquitto:
+    """A broker that lets everybody in."""
+    return make_mosquitto()
 
 
 @pytest.fixture
@@ -197,6 +297,40 @@ def gateway(mosquitto: Mosquitto, make_gateway: Callable[..., GatewayProcess]) -
     return make_gateway("--broker", mosquitto.url).start()
 
 
+class Pair(NamedTuple):
+    """Both run."""
+
+    broker: Mosquitto
+    gateway: GatewayProcess
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Pair]:
+    """A broker and a gateway that the tests of one file share; with the options that its ``OPTIONS`` name."""
+    folder = tmp_path_factory.mktemp("pair")
+    broker = Mosquitto(folder)
+    gateway = GatewayProcess(folder, "--broker", broker.url, *getattr(request.module, "OPTIONS", []))
+    try:
+        yield Pair(broker, gateway.start())
+    finally:
+        if gateway.process is not None:
+            gateway.kill()
+        broker.stop(signal.SIGKILL)
+    assert "Traceback" not in gateway.output()
+
+
+@pytest.fixture
+def read(request: pytest.FixtureRequest) -> Callable[..., Reader]:
+    """Opens streams; all of them are closed with the test."""
+
+    def open_(gateway: GatewayProcess, path: str = "/api/stream", **others: Any) -> Reader:
+        reader = Reader(gateway.port, path, **others)
+        request.addfinalizer(reader.close)
+        return reader
+
+    return open_
+
+
 @pytest.fixture
 async def log(tmp_path: Path) -> AsyncIterator[Log]:
     """An empty log in a folder of the test."""
@@ -207,5 +341,5 @@ async def log(tmp_path: Path) -> AsyncIterator[Log]:
 
 async def settled(log: Log) -> None:
     """Wait until all that was appended is visible."""
-    while log.waiting or log._committing is not None:
+    while log.waiting or log._committing is not None:  # noqa: ASYNC110 - an event would be there for tests only
         await asyncio.sleep(0.001)

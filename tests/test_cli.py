@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.cli import EXIT_CODES, main
-from tests.conftest import GatewayProcess, Mosquitto, free_port, wait_until
+from tests.conftest import GatewayProcess, Mosquitto, free_port, patient, wait_until
 
 Make = Callable[..., GatewayProcess]
 
@@ -100,7 +100,7 @@ def test_run_ends_when_asked_and_says_so(mosquitto: Mosquitto, make_gateway: Mak
     wait_until(lambda: gateway.counter('entries_total{kind="reading"}') == 10)
     code, took_s = ended(gateway, number)
     assert 0 == code
-    assert took_s < 2
+    assert took_s < patient(2)
     assert "stopped: 10 messages in, 11 entries logged, all of them committed" in gateway.output()
     assert gateway.url in gateway.output()
     assert "Traceback" not in gateway.output()
@@ -120,7 +120,7 @@ def test_demo_prints_where_to_look_and_ends_by_ctrl_c(make_gateway: Make) -> Non
     wait_until(lambda: len(gateway.get("/api/devices").json()["devices"]) == 5, what="the devices")
     assert f"Open {gateway.url}/" in gateway.output()
     code, took_s = ended(gateway, signal.SIGINT)
-    assert (0, True) == (code, took_s < 2), gateway.output()
+    assert (0, True) == (code, took_s < patient(2)), gateway.output()
     assert "stopped:" in gateway.output()
     assert "Traceback" not in gateway.output()
 
@@ -134,7 +134,7 @@ def test_demo_ends_by_a_ctrl_c_that_the_broker_gets_too(make_gateway: Make, tmp_
     began = time.monotonic()
     os.killpg(gateway.process.pid, signal.SIGINT)
     assert 0 == gateway.process.wait(10)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < patient(2)
     assert "Traceback" not in gateway.output()
 
 
@@ -164,7 +164,7 @@ def test_sigterm_at_any_moment_of_the_start_ends_it(make_gateway: Make, after_s:
     time.sleep(after_s)
     code, took_s = ended(gateway, signal.SIGTERM)
     assert code in (0, -signal.SIGTERM)
-    assert took_s < 2
+    assert took_s < patient(2)
     assert "Traceback" not in gateway.output()
 
 
@@ -177,7 +177,7 @@ def test_a_second_ctrl_c_does_not_wait(make_gateway: Make) -> None:
         time.sleep(0.01)
         gateway.process.send_signal(signal.SIGINT)
         # By the signal itself when the first one had done all there was to do.
-        assert gateway.process.wait(2) in (0, 1, -signal.SIGINT)
+        assert gateway.process.wait(10) in (0, 1, -signal.SIGINT)
     assert "Traceback" not in gateway.output()
 
 

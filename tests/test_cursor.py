@@ -499,4 +499,6 @@ async def test_every_third_heartbeat_of_a_quiet_stream_is_an_event_with_data(log
         beats.append(await anext(blocks))
     await blocks.aclose()  # type: ignore[attr-defined] # an async generator
     assert [False, False, True, False, False, True] == [beat.startswith(b"event: heartbeat\n") for beat in beats]
-    assert {f"id: {log.head}"} == {line for beat in beats for line in beat.decode().splitlines() if line.startswith("id")}
+    assert {f"id: {log.head}"} == {
+        line for beat in beats for line in beat.decode().splitlines() if line.startswith("id")
+    }

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -94,3 +95,26 @@ async def test_a_gateway_asked_to_stop_before_it_serves_does_not_serve(config: C
     async with asyncio.timeout(10):
         await gateway.run(stop)
     assert not gateway.serving.is_set()
+
+
+@pytest.mark.slow
+async def test_a_pause_that_outlives_the_connection_ends_with_all_messages(
+    config: Config, mosquitto: Mosquitto
+) -> None:
+    """While the disk refuses, nothing is read; paho then misses the broker's answers and gives up after two keepalives."""
+    gateway, stop = Gateway(replace(config, mqtt=replace(config.mqtt, keepalive_s=5))), asyncio.Event()
+    running = asyncio.create_task(gateway.run(stop))
+    await gateway.serving.wait()
+    await until(lambda: not gateway._faults())
+    gateway._session.pause()
+    await publish(mosquitto, "1", "2", "3")
+    async with asyncio.timeout(20):
+        while not gateway.counters.broker_disconnects_total:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.1)
+    await asyncio.sleep(1.5)
+    assert (1, {}) == (gateway.counters.broker_connects_total, dict(gateway.counters.entries_total))
+    gateway._session.resume()
+    await until(lambda: gateway.counters.entries_total["reading"] == 3)
+    assert 2 == gateway.counters.broker_connects_total
+    stop.set()
+    await running

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from quart import Quart, Response
+from werkzeug.exceptions import HTTPException
 
 from gateway.config import Http
 from gateway.counters import Counters, Exposition
@@ -11,6 +12,7 @@ from gateway.http import devices, health, history, openapi, page, security, stre
 from gateway.http.answers import problem
 from gateway.http.parameters import BadParameterError
 from gateway.http.streams import Streams
+from gateway.http.transport import keep_transports
 from gateway.log import Log
 
 MAX_REQUEST_BYTES = 16_384
@@ -29,6 +31,7 @@ def make_app(  # noqa: PLR0913, PLR0917 - one argument for each station it shows
     """The ASGI app of one gateway."""
     app = Quart("gateway", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST_BYTES
+    keep_transports(app)
     security.guard(app, settings, counters)
     streams.add_routes(app, open_streams)
     history.add_routes(app, log, registry)
@@ -42,8 +45,12 @@ def make_app(  # noqa: PLR0913, PLR0917 - one argument for each station it shows
         counters.bad_requests_total += 1
         return problem(400, "bad parameter", parameter=error.parameter, detail=error.detail)
 
-    @app.errorhandler(404)
-    async def not_found(_: Exception) -> Response:
-        return problem(404, "not found")
+    @app.errorhandler(HTTPException)
+    async def refused(error: HTTPException) -> Response | HTTPException:
+        if error.code is None or error.code < 400:
+            return error  # a redirect
+        answer = problem(error.code, error.name.lower())
+        answer.headers.update({name: value for name, value in error.get_headers() if name == "Allow"})
+        return answer
 
     return app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator
@@ -46,6 +47,8 @@ class History:
                 position = max(found.floor, position + 1)
                 continue
             position = found.position
+            # A page from the tail comes without waiting, and a send may too: others must have their turn.
+            await asyncio.sleep(0)
             entries = [entry for entry in found.entries if entry.kind == "reading" and entry.seq <= self.end]
             yield [reading for entry in entries if (reading := self._wanted(entry.seq, _decode(entry_data(entry))))]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from quart import Blueprint, Quart, Response, send_from_directory
 
+from gateway.http.answers import problem
 from gateway.http.security import CONTENT_POLICY
 
 PACKAGE = Path(__file__).parent.parent
@@ -32,7 +33,7 @@ def add_routes(app: Quart) -> None:
     @blueprint.get("/<path:name>")
     async def page_file(name: str) -> Response:
         if folder is None or Path(name).suffix in HIDDEN or name.startswith("api/"):
-            return Response("not found\n", 404, content_type="text/plain")
+            return problem(404, "not found")
         response = await send_from_directory(folder, name)
         response.headers["Content-Security-Policy"] = CONTENT_POLICY
         # Checked each time and then mostly answered with 304: an updated gateway must not meet an old page's script.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -11,15 +12,40 @@ from contextlib import suppress
 from typing import Any
 
 from hypercorn.asyncio import serve
+from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.config import Config as HypercornConfig
 from hypercorn.protocol.h11 import H11Protocol
 from quart import Quart
 
 from gateway.config import Http
 from gateway.errors import ServeError
+from gateway.http.transport import cut_all
 
-GRACE_S = 0.5
-"""How long Hypercorn may take after all streams have ended; then what is left is cancelled."""
+_log = logging.getLogger(__name__)
+
+SPARE_FILES = 256
+"""For segments, the broker, requests that are no streams, and those who are told `busy`."""
+
+VANISHED_SPARE_S = 5
+"""So much later than `http.send_timeout_s` the kernel gives up a client that does not even acknowledge: the streams' own cut,
+which is counted, comes first."""
+
+GRACE_S = 0.3
+"""How long requests may take after all streams have ended; then what is left is cut, and after as long again cancelled."""
+
+
+def allow_files(streams: int) -> None:
+    """Raise this process's limit of open files, 1,024 on most systems, so that ``streams`` and all else have room.
+
+    Above it nobody could connect, and no segment could be opened either.
+    """
+    wanted = streams + SPARE_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        if allowed < wanted:
+            _log.warning("only %d files may be open (ulimit -n): fewer streams than http.max_streams", allowed)
 
 
 def listen(settings: Http) -> socket.socket:
@@ -34,7 +60,8 @@ def listen(settings: Http) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, settings.send_buffer_bytes)
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
-            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(settings.send_timeout_s * 1000))
+            timeout_ms = int((settings.send_timeout_s + VANISHED_SPARE_S) * 1000)
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)
         listening.bind(address)
         listening.listen(settings.backlog)
     except OSError as error:
@@ -51,10 +78,12 @@ def address_of(listening: socket.socket, settings: Http) -> str:
     return f"{'https' if settings.certificate else 'http'}://{shown}:{port}/"
 
 
-def _hypercorn_config(listening: socket.socket, settings: Http) -> HypercornConfig:
+def hypercorn_config(listening: socket.socket, settings: Http) -> HypercornConfig:
+    """How Hypercorn is to serve; raises ServeError when it cannot. From then on it owns the listening socket."""
+    _mend_hypercorn()
     config = HypercornConfig()
     config.backlog = settings.backlog
-    config.graceful_timeout = GRACE_S
+    config.graceful_timeout = 4 * GRACE_S  # ours comes first
     config.alpn_protocols = ["http/1.1"]
     config.include_server_header = False
     config.h11_max_incomplete_size = 32_768
@@ -72,27 +101,34 @@ def _hypercorn_config(listening: socket.socket, settings: Http) -> HypercornConf
     return config
 
 
-def refuse_http2() -> None:
-    """Keep Hypercorn from turning a connection into HTTP/2 (`Upgrade: h2c`, or a client that simply begins with it).
+def _mend_hypercorn() -> None:
+    """Change two habits of Hypercorn 0.18 for which there is no setting; `tests/http/test_server.py` holds both.
 
-    Its HTTP/2 has no backpressure in 0.18: one stalled stream grew the server by 40 MB a second. There is no setting, so
-    the check that switches is replaced; ALPN offers HTTP/1.1 alone. `tests/test_http_server.py` holds both.
+    It turns a connection into HTTP/2 (`Upgrade: h2c`, or a client that simply begins with it), which has no backpressure
+    there: one stalled stream grew the server by 40 MB a second. And it keeps the connection of a client that has left until
+    ``keep_alive_timeout`` is over, so a few hundred requests a second would use up all files that may be open.
     """
-    if not hasattr(H11Protocol, "_check_protocol"):
-        raise ServeError("this version of Hypercorn is not known: HTTP/2 could not be switched off")
-
-    async def stay(_self: H11Protocol, _event: Any) -> None:
-        """HTTP/1.1 it is."""
-
-    H11Protocol._check_protocol = stay  # type: ignore[method-assign,assignment] # noqa: SLF001
+    if not (hasattr(H11Protocol, "_check_protocol") and hasattr(TCPServer, "_read_data")):
+        raise ServeError("this version of Hypercorn is not known, and cannot be served with: take 0.18")
+    H11Protocol._check_protocol = _stay_with_http_1  # type: ignore[method-assign,assignment] # noqa: SLF001
+    TCPServer._read_data = _read_and_leave  # type: ignore[method-assign,assignment] # noqa: SLF001
 
 
-async def serve_until(
-    app: Quart, listening: socket.socket, settings: Http, stopping: Callable[[], Awaitable[None]]
-) -> None:
-    """Serve until ``stopping`` returns; it must have ended all streams by then. Returns within about `GRACE_S` after."""
-    refuse_http2()
-    config = _hypercorn_config(listening, settings)
+async def _stay_with_http_1(_protocol: H11Protocol, _request: Any) -> None:
+    """In place of the check that switches."""
+
+
+_read_data = TCPServer._read_data  # noqa: SLF001
+
+
+async def _read_and_leave(server: TCPServer) -> None:
+    """Read until the client has left; nobody is waited for then."""
+    await _read_data(server)
+    await server.idle_task.stop()
+
+
+async def serve_until(app: Quart, config: HypercornConfig, stopping: Callable[[], Awaitable[None]]) -> None:
+    """Serve until ``stopping`` returns; it must have ended all streams by then. Returns within about twice `GRACE_S`."""
     stopped = asyncio.Event()
 
     async def trigger() -> None:
@@ -103,8 +139,10 @@ async def serve_until(
     waiting = asyncio.create_task(stopped.wait())
     await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
-    # Python 3.12 and later wait for every connection here, for ever if one does not go.
-    await asyncio.wait([serving], timeout=2 * GRACE_S)
+    await asyncio.wait([serving], timeout=GRACE_S)
+    # Python 3.12 and later wait for every connection here, for ever if one does not go, such as a reader that stalls.
+    cut_all(app)
+    await asyncio.wait([serving], timeout=GRACE_S)
     if not serving.done():
         serving.cancel()
     with suppress(asyncio.CancelledError):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import cast
 
 from quart import Blueprint, Quart, Response, request
-from quart.asgi import ASGIHTTPConnection
 
 from gateway import frame
 from gateway.config import Http
@@ -17,7 +17,6 @@ from gateway.counters import Counters
 from gateway.cursor import Cursor, Pace, Plan
 from gateway.devices import Registry
 from gateway.http.parameters import EARLIEST, Last, Since, Start, stream_parameters
-from gateway.http.transport import transport_of
 from gateway.log import Log
 from gateway.selection import Selection
 
@@ -29,15 +28,6 @@ TICK_S = 1.0
 
 BUSY_RETRY_MS = (30_000, 60_000)
 """An EventSource gives up for good on 429 and 503, so too many streams are told to come back later instead."""
-
-
-class Connection(ASGIHTTPConnection):
-    """Quart's connection, which leaves its transport where a stream can find it."""
-
-    async def __call__(self, receive: Any, send: Any) -> None:
-        """As ASGI calls it."""
-        self.scope["state"]["transport"] = transport_of(send)
-        await super().__call__(receive, send)
 
 
 class Streams:
@@ -62,8 +52,6 @@ class Streams:
         asked = stream_parameters(request.args, device, last_event_id, self._log.now_ms())
         if request.method == "HEAD":
             return Response(b"", headers=HEADERS)
-        if self._closing or len(self._open) >= self._settings.max_streams:
-            return self._busy()
         position = await self._position(asked.start, asked.selection)
         plan = Plan(asked.selection, position, asked.mode, asked.interval_s, asked.metrics, asked.snapshot)
         response = Response(self._blocks(plan, request.scope["state"].get("transport")), headers=HEADERS)
@@ -77,23 +65,26 @@ class Streams:
             return await self._log.position_back(selection, start.entries)
         return self._log.floor if start == EARLIEST else start
 
-    def _busy(self) -> Response:
-        self._counters.streams_refused_total += 1
-        retry_ms = random.randint(*BUSY_RETRY_MS)  # noqa: S311 - spreads clients, guards nothing
-        reason = "stopping" if self._closing else "busy"
-        return Response(frame.retry(retry_ms) + frame.bye(reason, retry_ms), headers=HEADERS)
-
     async def _blocks(self, plan: Plan, transport: asyncio.Transport | None) -> AsyncIterator[bytes]:
+        # Nothing is awaited between the check and the entry: a thousand that come at once are counted one by one.
+        if self._closing or len(self._open) >= self._settings.max_streams:
+            yield self._busy()
+            return
         cursor = Cursor(self._log, self._registry, self._counters, plan, self._pace)
         self._open[cursor] = transport
         self._counters.streams_opened_total += 1
-        if self._closing:
-            cursor.close()
         try:
-            async for piece in cursor.blocks():
-                yield piece
+            # Closed here and now when the reader leaves, not when the garbage collector finds it.
+            async with aclosing(cast("AsyncGenerator[bytes, None]", cursor.blocks())) as blocks:
+                async for piece in blocks:
+                    yield piece
         finally:
             del self._open[cursor]
+
+    def _busy(self) -> bytes:
+        self._counters.streams_refused_total += 1
+        retry_ms = random.randint(*BUSY_RETRY_MS)  # noqa: S311 - spreads clients, guards nothing
+        return frame.retry(retry_ms) + frame.bye("stopping" if self._closing else "busy", retry_ms)
 
     async def tick_forever(self) -> None:
         """The one timer of all streams."""
@@ -111,13 +102,15 @@ class Streams:
             transport.abort()
 
     async def close(self, patience_s: float) -> None:
-        """Have all streams end themselves with `bye`; those whose readers take nothing are cut after ``patience_s``."""
+        """Have all streams end themselves with `bye`. Those left when none has ended for ``patience_s`` are cut."""
         self._closing = True
         for cursor in list(self._open):
             cursor.close()
-        deadline = time.monotonic() + patience_s
-        while self._open and time.monotonic() < deadline:  # noqa: ASYNC110 - for as many streams as there are, once
+        left, deadline = len(self._open), time.monotonic() + patience_s
+        while self._open and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
+            if len(self._open) < left:
+                left, deadline = len(self._open), time.monotonic() + patience_s
         for transport in list(self._open.values()):
             if transport is not None:
                 transport.abort()
@@ -125,7 +118,6 @@ class Streams:
 
 def add_routes(app: Quart, streams: Streams) -> None:
     """Mount the two stream routes."""
-    app.asgi_http_class = Connection
     blueprint = Blueprint("streams", __name__)
 
     @blueprint.get("/api/stream")

@@ -13,6 +13,39 @@ from typing import Any
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.http_stream import HTTPStream
+from hypercorn.typing import ConnectionState
+from quart import Quart
+from quart.asgi import ASGIHTTPConnection
+
+_IN_USE = "transports in use"
+
+
+class Connection(ASGIHTTPConnection):
+    """Quart's connection, which leaves its transport in the request's scope, where a stream can find it."""
+
+    async def __call__(self, receive: Any, send: Any) -> None:
+        """As ASGI calls it."""
+        transport = transport_of(send)
+        self.scope.setdefault("state", ConnectionState({}))["transport"] = transport
+        in_use: set[asyncio.Transport | None] = self.app.extensions[_IN_USE]
+        in_use.add(transport)
+        try:
+            await super().__call__(receive, send)
+        finally:
+            in_use.discard(transport)
+
+
+def keep_transports(app: Quart) -> None:
+    """Have ``app`` know the transports of the requests that it is answering."""
+    app.asgi_http_class = Connection
+    app.extensions[_IN_USE] = set()
+
+
+def cut_all(app: Quart) -> None:
+    """Cut every request that is still being answered."""
+    for transport in list(app.extensions[_IN_USE]):
+        if transport is not None:
+            transport.abort()
 
 
 def transport_of(send: Any) -> asyncio.Transport | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import time
 from typing import Any
 
 from gateway.config import EmbeddedBroker
@@ -17,6 +16,7 @@ from gateway.errors import BrokerError
 _log = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 10.0
+KEEP_INTERVAL_S = 1.0
 MAX_PAYLOAD_BYTES = 2 * 2**20
 """Above this the broker cuts the publisher off; 20,480 unless told otherwise, less than some discovery messages."""
 
@@ -35,10 +35,18 @@ def _is_taken(host: str, port: int) -> bool:
 
 
 class RunningBroker:
-    """A started broker; `stop` it."""
+    """A started broker; `keep` it, and `stop` it in the end."""
 
     def __init__(self, broker: Any) -> None:
         self._broker = broker
+
+    async def keep(self) -> None:
+        """Start the child again whenever it ends; raises BrokerError when that cannot be done."""
+        while True:
+            await asyncio.sleep(KEEP_INTERVAL_S)
+            if not self._broker.is_running:
+                _log.error("the embedded broker ended by itself: starting it again, without the sessions it held")
+                await _start(self._broker)
 
     async def stop(self) -> None:
         """End the child process."""
@@ -58,19 +66,17 @@ async def start(settings: EmbeddedBroker) -> RunningBroker:
             f"--broker mqtt://{reach}:{settings.port}, or give the embedded one another port with "
             "--set embedded_broker.port=…"
         )
-    broker = Broker(port=settings.port, listen=settings.host, max_payload_size=MAX_PAYLOAD_BYTES)
     try:
-        await asyncio.to_thread(broker.start)
-        await _accepts(reach, settings.port)
-    except (OSError, RuntimeError, TimeoutError) as error:
-        raise BrokerError(f"the embedded broker did not start on {settings.host}:{settings.port}: {error}") from error
+        broker = Broker(port=settings.port, listen=settings.host, max_payload_size=MAX_PAYLOAD_BYTES)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise BrokerError(f"embedded_broker.host {settings.host!r} cannot be used: {error}") from error
+    await _start(broker)
     _log.info("embedded broker on %s:%d", settings.host, settings.port)
     return RunningBroker(broker)
 
 
-async def _accepts(host: str, port: int) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while not await asyncio.to_thread(_is_taken, host, port):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"no answer in {START_TIMEOUT_S:g} s")
-        await asyncio.sleep(0.05)
+async def _start(broker: Any) -> None:
+    try:
+        await asyncio.to_thread(broker.start, START_TIMEOUT_S)
+    except (OSError, RuntimeError) as error:
+        raise BrokerError(f"the embedded broker did not start on port {broker.port}: {error}") from error

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import array
 import asyncio
+import contextlib
 import fcntl
 import termios
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import paho.mqtt.client as paho
+from paho.mqtt.enums import MQTTErrorCode
 
 READS_PER_WAKE = 64
 """Packets read before the loop gets its turn back, so that a flood cannot starve the streams."""
@@ -33,60 +37,111 @@ class Drive:
     """Drives ``client``; make it on the loop's thread, before the first connect, and use it only there.
 
     Set the address first with ``client.connect_async``. paho's callbacks then run on the loop's thread.
+    ``flowing`` is set unless `pause` was called last. ``on_failure`` gets what paho raised, after the connection was
+    closed: paho would handle the same packet again for ever. It is what a callback raised, or what paho made of a packet
+    that is none; ``on_disconnect`` is not called then. Unless given, it goes to the loop's exception handler.
     """
 
-    def __init__(self, client: paho.Client) -> None:
+    def __init__(self, client: paho.Client, on_failure: Callable[[Exception], None] | None = None) -> None:
         self._client = client
         self._loop = asyncio.get_running_loop()
+        self._on_failure = on_failure or self._report
+        self.flowing = asyncio.Event()
+        self.flowing.set()
         self._sock: Any = None
         self._misc: asyncio.TimerHandle | None = None
-        self._paused = False
+        self._attempt: asyncio.Future[Exception | None] | None = None
+        self._is_wanted = False
         client.on_socket_open = self._on_open
         client.on_socket_close = self._on_close
         client.on_socket_register_write = self._on_want_write
         client.on_socket_unregister_write = self._on_written
 
     async def connect(self) -> None:
-        """Open the connection and send CONNECT; name lookup, TCP and TLS block, so they run in a thread.
+        """Open the connection and send CONNECT, after closing the one that is there.
 
+        Name lookup, TCP and TLS block, so they run in a thread: one that the end of the process does not wait for, as an
+        executor's would be, for as long as a resolver pleases. When cancelled, what it opens later is closed.
         Returns when CONNECT is on its way, not when the broker has answered: that is ``on_connect``.
-        Raises OSError, ``ssl.SSLError`` or ``paho.WebsocketConnectionError`` when it cannot be opened.
+        Raises OSError, UnicodeError (a host name that is none) or ``paho.WebsocketConnectionError``.
         """
-        await self._loop.run_in_executor(None, self._client.reconnect)
+        self.close()
+        if self._attempt is not None:
+            await asyncio.wait([self._attempt])
+        attempt = self._attempt = self._loop.create_future()
+        self._is_wanted = True
+        threading.Thread(target=self._reconnect, args=[attempt], name="broker-connect", daemon=True).start()
+        try:
+            error = await asyncio.shield(attempt)
+        except asyncio.CancelledError:
+            self._is_wanted = False
+            raise
+        if error is not None:
+            raise error
+
+    def close(self) -> None:
+        """Let the connection go, if there is one, without a word to the broker or ``on_disconnect``."""
+        self._is_wanted = False
+        sock = self._sock
+        self._detach()
+        if sock is not None:
+            sock.close()
 
     def pause(self) -> None:
-        """Stop reading: TCP then holds the broker back. Keepalive goes on; writing goes on."""
-        self._paused = True
+        """Stop reading: TCP then holds the broker back.
+
+        Writing goes on, so the broker hears from us, but its answers are not read: paho gives the connection up after
+        about two keepalives, and the broker keeps what is for us. Connect again when `flowing` is set.
+        """
+        self.flowing.clear()
         if self._sock is not None:
             self._loop.remove_reader(self._sock)
 
     def resume(self) -> None:
         """Read again after ``pause``; harmless otherwise."""
-        if self._paused:
-            self._paused = False
+        if not self.flowing.is_set():
+            self.flowing.set()
             if self._sock is not None:
                 self._loop.add_reader(self._sock, self._readable)
                 self._loop.call_soon(self._readable)
 
-    # paho opens the connection in a thread of ours and calls the first two of these from there.
+    # --- in the thread that connects ---------------------------------------------------------------------------------
+
+    def _reconnect(self, attempt: asyncio.Future[Exception | None]) -> None:
+        error: Exception | None = None
+        try:
+            self._client.reconnect()
+        except Exception as raised:  # noqa: BLE001 - it is handed to whoever waits, on the loop's thread
+            error = raised
+        self._on_loop(attempt.set_result, error)
+
+    def _on_loop(self, call: Callable[..., None], *arguments: Any) -> None:
+        # The loop may be closed: a look-up that hung has outlived the gateway.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(call, *arguments)
 
     def _on_open(self, _client: Any, _userdata: Any, sock: Any) -> None:
-        self._loop.call_soon_threadsafe(self._attach, sock)
+        self._on_loop(self._attach, sock)
 
     def _on_want_write(self, _client: Any, _userdata: Any, _sock: Any) -> None:
-        self._loop.call_soon_threadsafe(self._want_write)
+        self._on_loop(self._want_write)
 
-    def _on_close(self, _client: Any, _userdata: Any, _sock: Any) -> None:
-        self._detach()
+    # --- on the loop's thread ----------------------------------------------------------------------------------------
+
+    def _on_close(self, _client: Any, _userdata: Any, sock: Any) -> None:
+        if sock is self._sock:
+            self._detach()
 
     def _on_written(self, _client: Any, _userdata: Any, sock: Any) -> None:
-        self._loop.remove_writer(sock)
+        if sock is self._sock:
+            self._loop.remove_writer(sock)
 
     def _attach(self, sock: Any) -> None:
-        if sock.fileno() < 0:
+        if not self._is_wanted:
+            sock.close()
             return
         self._sock = sock
-        if not self._paused:
+        if self.flowing.is_set():
             self._loop.add_reader(sock, self._readable)
         self._misc = self._loop.call_later(MISC_INTERVAL_S, self._look_after)
 
@@ -101,9 +156,9 @@ class Drive:
 
     def _readable(self) -> None:
         for _ in range(READS_PER_WAKE):
-            if self._sock is None or self._paused:
+            if self._sock is None or not self.flowing.is_set():
                 return
-            if self._client.loop_read() != paho.MQTT_ERR_SUCCESS:
+            if not self._succeeds(self._client.loop_read):
                 return
             if self._sock is None or not bytes_waiting(self._sock):
                 return
@@ -112,8 +167,20 @@ class Drive:
 
     def _want_write(self) -> None:
         if self._sock is not None and self._client.want_write():
-            self._loop.add_writer(self._sock, self._client.loop_write)
+            self._loop.add_writer(self._sock, self._succeeds, self._client.loop_write)
 
     def _look_after(self) -> None:
         self._misc = self._loop.call_later(MISC_INTERVAL_S, self._look_after)
-        self._client.loop_misc()
+        self._succeeds(self._client.loop_misc)
+
+    def _succeeds(self, step: Callable[[], MQTTErrorCode]) -> bool:
+        """Have paho do one step; whether the connection is still good after it."""
+        try:
+            return step() == MQTTErrorCode.MQTT_ERR_SUCCESS
+        except Exception as error:  # noqa: BLE001 - it is handed on, see the class
+            self.close()
+            self._on_failure(error)
+            return False
+
+    def _report(self, error: Exception) -> None:
+        self._loop.call_exception_handler({"message": "a fault in an MQTT session", "exception": error})

@@ -3,8 +3,11 @@
 * The client id is stable and the session persistent, so the broker keeps QoS 1 messages while we are away.
 * PUBACK goes out after the commit (`manual_ack`), and only on the connection that brought the message: after a reconnect
   the same packet id may mean another message.
-* Subscriptions are made again whenever the broker has no session of ours; a refused one is an error that people see.
-* When the log is behind, we stop reading: TCP holds the broker back, and the broker holds the messages.
+* Subscriptions are made again whenever the broker has no session of ours, and changed when the configuration was; a
+  refused one is an error that people see.
+* When the log is behind, we stop reading: TCP holds the broker back, and the broker holds the messages. If that takes so
+  long that the connection dies of it, the next one waits until there is room.
+* What the broker sends wrongly costs the connection; what we do wrongly with it ends `run` with that error.
 """
 
 from __future__ import annotations
@@ -15,7 +18,9 @@ import logging
 import random
 import socket
 import ssl
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -27,11 +32,18 @@ from gateway.config import Config
 from gateway.counters import Counters
 from gateway.errors import BrokerError
 from gateway.ingest.drive import Drive
+from gateway.ingest.granted import Granted
 from gateway.reading import Message
 
 _log = logging.getLogger(__name__)
 
 RECONNECT_MIN_S = 0.5
+STABLE_S = 10.0
+"""A connection that lasted so long was a success. Two gateways with one client id cut each other off at each connect:
+their pauses must grow."""
+
+SPARE_BYTES = 65_535 + 1024
+"""What an MQTT 5 packet may hold beside its payload: a topic of the greatest length, and some properties."""
 
 Deliver = Callable[[Message, Callable[[], None]], None]
 """Takes a message and what acknowledges it; called on the event loop, must not block."""
@@ -41,7 +53,7 @@ def stable_client_id(config: Config) -> str:
     """The configured client id, or one that is the same whenever this log is used on this host."""
     if config.mqtt.client_id:
         return config.mqtt.client_id
-    identity = f"{socket.gethostname()}\0{config.log.folder}".encode()
+    identity = f"{socket.gethostname()}\0{Path(config.log.folder).resolve()}".encode()
     return f"sensor-gateway-{hashlib.blake2b(identity, digest_size=5).hexdigest()}"
 
 
@@ -50,6 +62,9 @@ def tls_context(config: Config) -> ssl.SSLContext:
     mqtt = config.mqtt
     try:
         context = ssl.create_default_context(cafile=mqtt.ca or None)
+        if mqtt.ca:
+            # Python 3.13 asks for extensions that an authority made by the book of mosquitto-tls(7) does not have.
+            context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         if mqtt.certificate:
             context.load_cert_chain(mqtt.certificate, mqtt.key)
     except (OSError, ssl.SSLError) as error:
@@ -58,7 +73,10 @@ def tls_context(config: Config) -> ssl.SSLContext:
 
 
 class Session:
-    """Our session with one broker: `run` keeps it up until it is cancelled."""
+    """Our session with one broker: `run` keeps it up until it is cancelled.
+
+    ``fault`` is what stands in the way of messages, for people; empty when nothing does.
+    """
 
     def __init__(self, config: Config, counters: Counters, deliver: Deliver, clock_ms: Callable[[], int]) -> None:
         self._config, self._counters, self._deliver, self._clock_ms = config, counters, deliver, clock_ms
@@ -69,12 +87,13 @@ class Session:
         self.fault = "not connected yet"
         self.connected_since_ms: int | None = None
         self._connection = 0
-        self._refused: set[str] = set()
-        self._waiting: dict[int, list[str]] = {}
+        self._asked: dict[int, dict[str, int]] = {}
+        self._granted = Granted(Path(config.log.folder) / "subscriptions.json", self.address, stable_client_id(config))
         self._lost = asyncio.Event()
         self._answered = asyncio.Event()
+        self._broken: Exception | None = None
         self._client = self._make_client()
-        self._drive = Drive(self._client)
+        self._drive = Drive(self._client, self._on_failure)
 
     @property
     def address(self) -> str:
@@ -123,18 +142,23 @@ class Session:
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call] # paho has no types here
         properties.ReceiveMaximum = self._config.mqtt.window
         properties.SessionExpiryInterval = self._config.mqtt.session_expiry_s
+        # The broker then drops what we would reject. MQTT 3.1.1 has no such word: set message_size_limit at the broker.
+        properties.MaximumPacketSize = self._config.limits.max_payload_bytes + SPARE_BYTES
         return properties
 
     # --- keeping the connection --------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Connect, and again whenever the connection is lost; ends only by being cancelled."""
+        """Connect, and again whenever the connection is lost; ends by being cancelled, or by a fault of ours."""
         pause_s = RECONNECT_MIN_S
         try:
             while True:
-                if await self._connect():
+                await self._drive.flowing.wait()
+                lasted_s = await self._connection_lasted_s()
+                if self._broken is not None:
+                    raise self._broken
+                if lasted_s > STABLE_S:
                     pause_s = RECONNECT_MIN_S
-                    await self._lost.wait()
                 # Full jitter on the upper half: gateways that lost one broker together do not return in step.
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - spreads load, guards nothing
                 pause_s = min(pause_s * 2, self._config.mqtt.reconnect_max_s)
@@ -143,17 +167,26 @@ class Session:
             self._client.on_disconnect = None
             self._client.disconnect()
 
+    async def _connection_lasted_s(self) -> float:
+        """Connect and wait until the connection is lost; 0 when the broker did not accept us."""
+        if not await self._connect():
+            return 0
+        began = time.monotonic()
+        await self._lost.wait()
+        return time.monotonic() - began
+
     async def _connect(self) -> bool:
         """Whether the broker accepted us."""
         self._lost.clear()
         self._answered.clear()
         try:
-            await self._drive.connect()
-            await asyncio.wait_for(self._answered.wait(), self._config.mqtt.connect_timeout_s)
-        except (OSError, paho.WebsocketConnectionError, TimeoutError) as error:
-            # Name lookup, TCP, TLS (ssl.SSLError is an OSError) and WebSocket all end here, and are theirs, not ours.
-            self._not_connected(f"cannot connect to {self.address}: {error or 'no answer'}")
-            self._client.loop_misc()
+            async with asyncio.timeout(self._config.mqtt.connect_timeout_s):
+                await self._drive.connect()
+                await self._answered.wait()
+        except (OSError, UnicodeError, paho.WebsocketConnectionError) as error:
+            # Name lookup, TCP, TLS (ssl.SSLError is an OSError), WebSocket and time all end here: theirs, not ours.
+            self._drive.close()
+            self._not_connected(f"cannot connect to {self.address}: {str(error) or 'no answer'}")
             return False
         return self.connected_since_ms is not None
 
@@ -169,7 +202,6 @@ class Session:
         if reason.is_failure:
             self._counters.broker_disconnects_total += 1
             self._not_connected(f"{self.address} refused us: {reason}")
-            self._lost.set()
             return
         self._counters.broker_connects_total += 1
         self.connected_since_ms = self._clock_ms()
@@ -177,34 +209,46 @@ class Session:
         _log.info("connected to the broker %s%s", self.address, ", session resumed" if flags.session_present else "")
         if not flags.session_present:
             self.on_new_session()
-            self._subscribe()
-        elif self._refused:
+            self._granted.set({})
+        if self._granted.filters != self._filters:
             self._subscribe()
 
     def _on_disconnect(self, _client: Any, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if self.connected_since_ms is not None:
             self._counters.broker_disconnects_total += 1
             self._not_connected(f"connection to {self.address} lost: {reason}")
+        elif not self._answered.is_set():
+            hint = ", perhaps for want of a certificate (mqtt.certificate)" if self._broker.tls else ""
+            self._not_connected(f"{self.address} closed the connection before it accepted us{hint}")
+        self._answered.set()
+        self._lost.set()
+
+    def _on_failure(self, error: Exception) -> None:
+        """Paho raised: a packet that is none, or `_broken`, which `run` ends with."""
+        if self._broken is None:
+            _log.error("broker: it sent what cannot be understood", exc_info=error)
+        self._counters.broker_disconnects_total += 1
+        self._not_connected(f"connection to {self.address} given up: {type(error).__name__}")
         self._answered.set()
         self._lost.set()
 
     # --- subscriptions -----------------------------------------------------------------------------------------------
 
     def _subscribe(self) -> None:
-        filters = list(self._filters.items())
-        _, packet_id = self._client.subscribe(filters)
-        if packet_id is not None:
-            self._waiting[packet_id] = [topic_filter for topic_filter, _ in filters]
+        """Ask for all our filters, and give up those that the session has from an earlier configuration."""
+        if gone := sorted(self._granted.filters.keys() - self._filters.keys()):
+            self._client.unsubscribe(gone)
+        _, packet_id = self._client.subscribe(list(self._filters.items()))
+        self._asked = {packet_id: self._filters} if packet_id is not None else {}
         self.fault = "subscriptions are not granted yet"
 
     def _on_subscribe(self, _client: Any, _userdata: Any, packet_id: int, reasons: Any, _properties: Any) -> None:
-        asked = self._waiting.pop(packet_id, [])
-        self._refused = {
-            topic_filter for topic_filter, reason in zip(asked, reasons, strict=False) if reason.is_failure
-        }
-        self._counters.subscriptions_refused_total += len(self._refused)
-        self.fault = f"the broker refused {', '.join(sorted(self._refused))}" if self._refused else ""
-        if self._refused:
+        asked = self._asked.pop(packet_id, {})
+        refused = {name for name, reason in zip(asked, reasons, strict=False) if reason.is_failure}
+        self._granted.set({name: qos for name, qos in asked.items() if name not in refused})
+        self._counters.subscriptions_refused_total += len(refused)
+        self.fault = f"the broker refused {', '.join(sorted(refused))}" if refused else ""
+        if refused:
             _log.error("broker: %s: no readings come from there", self.fault)
         else:
             _log.info("subscribed to %s", ", ".join(asked))
@@ -224,7 +268,11 @@ class Session:
             topic, bytes(received.payload), received.qos, received.retain, received.dup, received.mid, self._clock_ms()
         )
         connection = self._connection
-        self._deliver(message, lambda: self._acknowledge(connection, message))
+        try:
+            self._deliver(message, lambda: self._acknowledge(connection, message))
+        except Exception as error:
+            self._broken = error
+            raise
 
     def _acknowledge(self, connection: int, message: Message) -> None:
         if message.qos and connection == self._connection and self.connected_since_ms is not None:
