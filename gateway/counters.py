@@ -34,6 +34,9 @@ class Counters:
     redelivered_total: int = _count(
         "messages that the broker sent again and that were in the log already: acknowledged only"
     )
+    retained_repeats_total: int = _count(
+        "retained messages that came again unchanged when we subscribed again: left out"
+    )
     rejected_total: Counter[str] = _count_by("reason", "readings, or parts of them, that were not taken")
     broker_connects_total: int = _count("connections to the broker that were accepted")
     broker_disconnects_total: int = _count("connections to the broker that were lost or refused")

@@ -26,6 +26,9 @@ HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-
 TICK_S = 1.0
 """How often the one timer looks whose heartbeat is due and who takes nothing: heartbeats may be late by this much."""
 
+CLOSE_S = 1.2
+"""The end of all streams takes no longer: SIGTERM is to end the process in under 2 s."""
+
 BUSY_RETRY_MS = (30_000, 60_000)
 """An EventSource gives up for good on 429 and 503, so too many streams are told to come back later instead."""
 
@@ -83,8 +86,9 @@ class Streams:
 
     def _busy(self) -> bytes:
         self._counters.streams_refused_total += 1
-        retry_ms = random.randint(*BUSY_RETRY_MS)  # noqa: S311 - spreads clients, guards nothing
-        return frame.retry(retry_ms) + frame.bye("stopping" if self._closing else "busy", retry_ms)
+        busy_ms = random.randint(*BUSY_RETRY_MS)  # noqa: S311 - spreads clients, guards nothing
+        reason, retry_ms = ("stopping", self._pace.retry_ms()) if self._closing else ("busy", busy_ms)
+        return frame.retry(retry_ms) + frame.bye(reason, retry_ms)
 
     async def tick_forever(self) -> None:
         """The one timer of all streams."""
@@ -102,12 +106,16 @@ class Streams:
             transport.abort()
 
     async def close(self, patience_s: float) -> None:
-        """Have all streams end themselves with `bye`. Those left when none has ended for ``patience_s`` are cut."""
+        """Have all streams end themselves with `bye`.
+
+        Those left when none has ended for ``patience_s``, or after `CLOSE_S` in all, are cut: their readers take nothing.
+        """
         self._closing = True
         for cursor in list(self._open):
             cursor.close()
-        left, deadline = len(self._open), time.monotonic() + patience_s
-        while self._open and time.monotonic() < deadline:
+        now = time.monotonic()
+        end, deadline, left = now + CLOSE_S, now + patience_s, len(self._open)
+        while self._open and time.monotonic() < min(end, deadline):
             await asyncio.sleep(0.01)
             if len(self._open) < left:
                 left, deadline = len(self._open), time.monotonic() + patience_s

@@ -33,6 +33,7 @@ from gateway.counters import Counters
 from gateway.errors import BrokerError
 from gateway.ingest.drive import Drive
 from gateway.ingest.granted import Granted
+from gateway.log.packets import content_hash
 from gateway.reading import Message
 
 _log = logging.getLogger(__name__)
@@ -44,6 +45,9 @@ their pauses must grow."""
 
 SPARE_BYTES = 65_535 + 1024
 """What an MQTT 5 packet may hold beside its payload: a topic of the greatest length, and some properties."""
+
+MAX_RETAINED = 20_000
+"""Topics whose retained message is remembered; then the memory starts anew, at the price of a repetition."""
 
 Deliver = Callable[[Message, Callable[[], None]], None]
 """Takes a message and what acknowledges it; called on the event loop, must not block."""
@@ -88,6 +92,8 @@ class Session:
         self.connected_since_ms: int | None = None
         self._connection = 0
         self._asked: dict[int, dict[str, int]] = {}
+        self._was_cut = False
+        self._retained: dict[str, int] = {}
         self._granted = Granted(Path(config.log.folder) / "subscriptions.json", self.address, stable_client_id(config))
         self._lost = asyncio.Event()
         self._answered = asyncio.Event()
@@ -210,11 +216,15 @@ class Session:
         if not flags.session_present:
             self.on_new_session()
             self._granted.set({})
-        if self._granted.filters != self._filters:
+        # A broker that died and came back may have saved our session before our subscriptions: it would be connected and
+        # silent. So after a break they are made again, and the retained messages that this brings are known by then.
+        if self._granted.filters != self._filters or self._was_cut:
             self._subscribe()
+        self._was_cut = False
 
     def _on_disconnect(self, _client: Any, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if self.connected_since_ms is not None:
+            self._was_cut = True
             self._counters.broker_disconnects_total += 1
             self._not_connected(f"connection to {self.address} lost: {reason}")
         elif not self._answered.is_set():
@@ -268,11 +278,25 @@ class Session:
             topic, bytes(received.payload), received.qos, received.retain, received.dup, received.mid, self._clock_ms()
         )
         connection = self._connection
+        if message.retain and self._is_repeated(message):
+            counters.retained_repeats_total += 1
+            self._acknowledge(connection, message)
+            return
         try:
             self._deliver(message, lambda: self._acknowledge(connection, message))
         except Exception as error:
             self._broken = error
             raise
+
+    def _is_repeated(self, message: Message) -> bool:
+        """Whether the broker kept this very message when we subscribed before: it is no news."""
+        hashed = content_hash(message.topic, message.payload)
+        if self._retained.get(message.topic) == hashed:
+            return True
+        if len(self._retained) >= MAX_RETAINED:
+            self._retained.clear()
+        self._retained[message.topic] = hashed
+        return False
 
     def _acknowledge(self, connection: int, message: Message) -> None:
         if message.qos and connection == self._connection and self.connected_since_ms is not None:
