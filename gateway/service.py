@@ -138,17 +138,19 @@ class Gateway:
 
     # --- ingest to append --------------------------------------------------------------------------------------------
 
-    def _take(self, message: Message, acknowledge: Callable[[], None]) -> None:
-        """One message: decoded, and on its way into the log; acknowledged when that is committed."""
-        mark = b""
-        if message.qos:
-            hashed = content_hash(message.topic, message.payload)
-            if message.dup and self.log.packets.knows(message.packet_id, hashed):
-                self.counters.redelivered_total += 1
-                self.log.append(Deposit([], b"", acknowledge))
-                return
-            mark = self.log.packets.add(message.packet_id, hashed)
-        self.log.append(Deposit(self._drafts_of(message), mark, acknowledge))
+    def _take(self, messages: list[Message], acknowledge: Callable[[], None]) -> None:
+        """Messages that came together: decoded, and on their way into the log; acknowledged when that is committed."""
+        drafts: list[Draft] = []
+        marks = []
+        for message in messages:
+            if message.qos:
+                hashed = content_hash(message.topic, message.payload)
+                if message.dup and self.log.packets.knows(message.packet_id, hashed):
+                    self.counters.redelivered_total += 1
+                    continue
+                marks.append(self.log.packets.add(message.packet_id, hashed))
+            drafts += self._drafts_of(message)
+        self.log.append(Deposit(drafts, b"".join(marks), acknowledge, len(messages)))
         if self.log.is_full:
             self._session.pause()
 

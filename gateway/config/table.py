@@ -86,6 +86,11 @@ class Mqtt:
         "", "Names our session at the broker, so it must stay the same. Empty: made from the host name and log.folder."
     )
     protocol: str = setting("3.1.1", "MQTT version; 5 costs about half again as much work.", choices=("3.1.1", "5"))
+    client: str = setting(
+        "bulk",
+        '"bulk" reads many messages at a time and acknowledges them in one write; "stock" is paho as it comes.',
+        choices=("bulk", "stock"),
+    )
     keepalive_s: int = setting(
         30, "A silent broker is noticed within one and a half of these.", low=5, high=3600, unit="s"
     )

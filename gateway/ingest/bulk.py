@@ -1,6 +1,6 @@
 """A paho client that reads in bulk: many PUBLISH packets from one read, many PUBACKs in one write.
 
-Stock paho takes two to three system calls to read a message and one to acknowledge it. This one reads 64 KiB at a time,
+Stock paho takes two to three system calls to read a message and one to acknowledge it. This one reads 16 KiB at a time,
 takes runs of PUBLISH out of it, and hands every other packet to paho as it would have read it itself.
 
 It goes through private names of paho 2 (`_sock_recv`, `_in_packet`, `_packet_handle`, `_loop_rc_handle`, `_packet_queue`,
@@ -21,8 +21,8 @@ from paho.mqtt.packettypes import PacketTypes
 
 from gateway.reading import Message
 
-READ_BYTES = 65_536
-"""One read; the kernel rarely has more for us at once."""
+READ_BYTES = 16_384
+"""One read: some hundred messages, which take some milliseconds; larger reads make the loop late and save nothing more."""
 
 MAX_TOPICS = 20_000
 """Decoded topics that are remembered; then the memory starts anew, so random topics cannot grow it."""

@@ -18,8 +18,8 @@ from typing import Any
 import paho.mqtt.client as paho
 from paho.mqtt.enums import MQTTErrorCode
 
-READS_PER_WAKE = 64
-"""Packets read before the loop gets its turn back, so that a flood cannot starve the streams."""
+TURN_S = 0.005
+"""How long it reads before the loop gets its turn back, so that a flood starves neither streams nor requests."""
 
 MISC_INTERVAL_S = 1.0
 """How often paho looks after keepalive; its own loop uses the same second."""
@@ -155,7 +155,8 @@ class Drive:
             self._misc = None
 
     def _readable(self) -> None:
-        for _ in range(READS_PER_WAKE):
+        turn_ends = self._loop.time() + TURN_S
+        while self._loop.time() < turn_ends:
             if self._sock is None or not self.flowing.is_set():
                 return
             if not self._succeeds(self._client.loop_read):

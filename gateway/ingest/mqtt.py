@@ -31,6 +31,7 @@ from paho.mqtt.properties import Properties
 from gateway.config import Config
 from gateway.counters import Counters
 from gateway.errors import BrokerError
+from gateway.ingest.bulk import BulkClient, is_supported
 from gateway.ingest.drive import Drive
 from gateway.ingest.granted import Granted
 from gateway.log.packets import content_hash
@@ -49,8 +50,8 @@ SPARE_BYTES = 65_535 + 1024
 MAX_RETAINED = 20_000
 """Topics whose retained message is remembered; then the memory starts anew, at the price of a repetition."""
 
-Deliver = Callable[[Message, Callable[[], None]], None]
-"""Takes a message and what acknowledges it; called on the event loop, must not block."""
+Deliver = Callable[[list[Message], Callable[[], None]], None]
+"""Takes messages that came together and what acknowledges them; called on the event loop, must not block."""
 
 
 def stable_client_id(config: Config) -> str:
@@ -117,7 +118,8 @@ class Session:
 
     def _make_client(self) -> paho.Client:
         mqtt, broker = self._config.mqtt, self._broker
-        client = paho.Client(
+        is_bulk = mqtt.client == "bulk" and is_supported()
+        client = (BulkClient if is_bulk else paho.Client)(
             CallbackAPIVersion.VERSION2,
             client_id=stable_client_id(self._config),
             clean_session=None if self._is_v5 else False,
@@ -127,6 +129,8 @@ class Session:
             manual_ack=True,
         )
         username, password = mqtt.username or broker.username, mqtt.password or broker.password
+        if isinstance(client, BulkClient):
+            client.on_messages, client.clock_ms = self._on_messages, self._clock_ms
         if username:
             client.username_pw_set(username, password or None)
         if broker.tls:
@@ -135,12 +139,24 @@ class Session:
             client.ws_set_options(path=broker.path)
         client.connect_timeout = mqtt.connect_timeout_s
         client.max_inflight_messages_set(mqtt.window)
-        client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
-        client.on_subscribe, client.on_message = self._on_subscribe, self._on_message
+        client.on_connect, client.on_disconnect = self._ours(self._on_connect), self._ours(self._on_disconnect)
+        client.on_subscribe, client.on_message = self._ours(self._on_subscribe), self._ours(self._on_message)
         client.connect_async(
             broker.host, broker.port, mqtt.keepalive_s, clean_start=False, properties=self._properties()
         )
         return client
+
+    def _ours(self, callback: Callable[..., None]) -> Callable[..., None]:
+        """``callback`` for paho; what it raises is a fault of ours, not of a packet."""
+
+        def call(*arguments: Any) -> None:
+            try:
+                callback(*arguments)
+            except Exception as error:
+                self._broken = error
+                raise
+
+        return call
 
     def _properties(self) -> Properties | None:
         if not self._is_v5:
@@ -266,24 +282,26 @@ class Session:
     # --- messages ----------------------------------------------------------------------------------------------------
 
     def _on_message(self, _client: Any, _userdata: Any, received: paho.MQTTMessage) -> None:
-        counters = self._counters
-        counters.messages_total += 1
-        counters.message_bytes_total += len(received.payload)
+        """Stock paho's way: one at a time."""
         try:
             topic = received.topic
         except UnicodeDecodeError:
             # [MQTT-1.5.3-1] forbids it; such a topic fits no pattern and is counted as that.
             topic = ""
-        message = Message(
-            topic, bytes(received.payload), received.qos, received.retain, received.dup, received.mid, self._clock_ms()
-        )
+        now_ms = self._clock_ms()
+        payload = bytes(received.payload)
+        self._on_messages([Message(topic, payload, received.qos, received.retain, received.dup, received.mid, now_ms)])
+
+    def _on_messages(self, messages: list[Message]) -> None:
+        counters = self._counters
+        counters.messages_total += len(messages)
+        counters.message_bytes_total += sum([len(message.payload) for message in messages])
+        news = [message for message in messages if not (message.retain and self._is_repeated(message))]
+        counters.retained_repeats_total += len(messages) - len(news)
         connection = self._connection
-        if message.retain and self._is_repeated(message):
-            counters.retained_repeats_total += 1
-            self._acknowledge(connection, message)
-            return
+        packet_ids = [message.packet_id for message in messages if message.qos]
         try:
-            self._deliver(message, lambda: self._acknowledge(connection, message))
+            self._deliver(news, lambda: self._acknowledge(connection, packet_ids))
         except Exception as error:
             self._broken = error
             raise
@@ -298,6 +316,11 @@ class Session:
         self._retained[message.topic] = hashed
         return False
 
-    def _acknowledge(self, connection: int, message: Message) -> None:
-        if message.qos and connection == self._connection and self.connected_since_ms is not None:
-            self._client.ack(message.packet_id, message.qos)
+    def _acknowledge(self, connection: int, packet_ids: list[int]) -> None:
+        if connection != self._connection or self.connected_since_ms is None:
+            return
+        if isinstance(self._client, BulkClient):
+            self._client.acknowledge(packet_ids)
+            return
+        for packet_id in packet_ids:
+            self._client.ack(packet_id, 1)

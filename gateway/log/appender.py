@@ -31,11 +31,12 @@ MAX_WAITING_BYTES = 64 * 2**20
 
 
 class Deposit(NamedTuple):
-    """What one message brought: committed as a whole, and `committed` called after that, on the event loop."""
+    """What messages brought that came together: committed as a whole, and `committed` called after, on the event loop."""
 
     drafts: list[Draft]
-    mark: bytes = b""
+    marks: bytes = b""
     committed: Callable[[], None] | None = None
+    messages: int = 1
 
 
 class Appender:
@@ -53,6 +54,7 @@ class Appender:
         self.failing = ""
         self._gathered: list[Deposit] = []
         self._gathered_bytes = 0
+        self._gathered_messages = 0
         self._batch: list[Deposit] = []
         self._timer: asyncio.TimerHandle | None = None
         self._next_begin = 0.0
@@ -62,12 +64,13 @@ class Appender:
     @property
     def waiting(self) -> int:
         """Messages that were appended but not committed yet."""
-        return len(self._gathered) + len(self._batch)
+        return self._gathered_messages + sum(deposit.messages for deposit in self._batch)
 
     @property
     def is_full(self) -> bool:
         """Whether so much was gathered that ingest should stop reading from the broker."""
-        return len(self._gathered) >= self._settings.max_waiting_messages or self._gathered_bytes >= MAX_WAITING_BYTES
+        too_many = self._gathered_messages >= self._settings.max_waiting_messages
+        return too_many or self._gathered_bytes >= MAX_WAITING_BYTES
 
     def append(self, deposit: Deposit) -> None:
         """Never blocks. The commit begins ``commit_interval_ms`` after the one before, or with enough messages.
@@ -76,13 +79,14 @@ class Appender:
         """
         self._gathered.append(deposit)
         self._gathered_bytes += _size(deposit)
+        self._gathered_messages += deposit.messages
         self._was_full = self._was_full or self.is_full
         self._schedule()
 
     def _schedule(self) -> None:
         if self.committing is not None or not self._gathered:
             return
-        if len(self._gathered) >= self._settings.commit_messages:
+        if self._gathered_messages >= self._settings.commit_messages:
             self._begin()
         elif self._timer is None:
             loop = asyncio.get_running_loop()
@@ -104,6 +108,7 @@ class Appender:
                 break
         batch, self._gathered = self._gathered[:taken], self._gathered[taken:]
         self._gathered_bytes -= sum(map(_size, batch))
+        self._gathered_messages -= sum(deposit.messages for deposit in batch)
         return batch
 
     async def _run(self) -> None:
@@ -123,7 +128,7 @@ class Appender:
 
     async def _commit_until_done(self) -> None:
         drafts = [draft for deposit in self._batch for draft in deposit.drafts]
-        marks = b"".join(deposit.mark for deposit in self._batch)
+        marks = b"".join(deposit.marks for deposit in self._batch)
         began, tries = time.perf_counter(), 0
         while True:
             try:
