@@ -55,16 +55,17 @@ def test_a_reading_is_on_the_stream_soon(mosquitto: Mosquitto, gateway: GatewayP
     took = []
     with subprocess.Popen(command, stdin=subprocess.PIPE) as publisher:
         assert publisher.stdin is not None
-        for number in range(50):
+        for number in range(51):
             began = time.time()
             publisher.stdin.write(f"{number}\n".encode())
             publisher.stdin.flush()
             reader.wait(lambda reader, wanted=number: wanted in reader.values("temperature"))
             took.append(reader.arrived[-1] - began)
             time.sleep(0.02)
-    cuts = statistics.quantiles(took, n=100, method="inclusive")
+    # The first one waited for the publisher to connect.
+    cuts = statistics.quantiles(took[1:], n=100, method="inclusive")
     print(f"\nmosquitto_pub to stream: p50 {cuts[49] * 1000:.1f} ms, p99 {cuts[98] * 1000:.1f} ms")
-    assert list(range(50)) == reader.values("temperature")
+    assert list(range(51)) == reader.values("temperature")
 
 
 def test_a_client_gets_exactly_what_it_missed_while_the_gateway_was_dead(

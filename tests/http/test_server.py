@@ -75,6 +75,34 @@ def test_a_certificate_that_is_none_ends_the_start_with_its_key(
     assert "Traceback" not in gateway.output()
 
 
+def test_curl_with_http2_stays_on_1_1(pair: Pair) -> None:
+    words = ["-sS", "--http2", "-o", "/dev/null", "-w", "%{http_version} %{http_code}", f"{pair.gateway.url}/healthz"]
+    done = subprocess.run([need("curl", "curl"), *words], capture_output=True, text=True, timeout=10, check=True)
+    assert "1.1 200" == done.stdout
+
+
+def test_curl_that_begins_with_http2_is_refused(pair: Pair) -> None:
+    words = ["-sS", "--http2-prior-knowledge", "-m", "5", f"{pair.gateway.url}/api/stream"]
+    done = subprocess.run([need("curl", "curl"), *words], capture_output=True, text=True, timeout=10, check=False)
+    assert 0 != done.returncode
+    assert "event:" not in done.stdout
+    assert 200 == pair.gateway.get("/healthz").status_code
+
+
+def test_a_client_that_left_holds_no_file(pair: Pair) -> None:
+    def files() -> int:
+        assert pair.gateway.process is not None
+        return len(os.listdir(f"/proc/{pair.gateway.process.pid}/fd"))  # noqa: PTH208 - names are enough
+
+    before = files()
+    for path in ("/healthz", "/api/stream", "/api/stream?last=x", "/"):
+        for _ in range(50):
+            with socket.create_connection(("127.0.0.1", pair.gateway.port), timeout=5) as sock:
+                sock.sendall(get(path, pair.gateway.port))
+                sock.recv(1)
+    wait_until(lambda: files() < before + 10, 3)
+
+
 NASTY = [
     b"\r\n\r\n",
     b"GET\r\n\r\n",

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -9,7 +8,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tests.conftest import GatewayProcess, Mosquitto, Pair, need, settings, wait_until
+from tests.conftest import GatewayProcess, Mosquitto, Pair, settings, wait_until
 from tests.reader import Body, Reader, get, parse
 
 pytestmark = pytest.mark.broker
@@ -234,20 +233,6 @@ def test_a_slow_reader_misses_nothing(pair: Pair, raw: Raw) -> None:
     sock.close()
     readings = [block.data["values"] for block in parse(body.text) if block.data and not block.event]
     assert list(range(5000)) == [values["temperature"] for values in readings]
-
-
-def test_curl_with_http2_stays_on_1_1(pair: Pair) -> None:
-    words = ["-sS", "--http2", "-o", "/dev/null", "-w", "%{http_version} %{http_code}", f"{pair.gateway.url}/healthz"]
-    done = subprocess.run([need("curl", "curl"), *words], capture_output=True, text=True, timeout=10, check=True)
-    assert "1.1 200" == done.stdout
-
-
-def test_curl_that_begins_with_http2_is_refused(pair: Pair) -> None:
-    words = ["-sS", "--http2-prior-knowledge", "-m", "5", f"{pair.gateway.url}/api/stream"]
-    done = subprocess.run([need("curl", "curl"), *words], capture_output=True, text=True, timeout=10, check=False)
-    assert 0 != done.returncode
-    assert "event:" not in done.stdout
-    assert 200 == pair.gateway.get("/healthz").status_code
 
 
 @pytest.mark.slow
