@@ -28,7 +28,8 @@ lint: $(VENV)/installed-test ## Check style and types only.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 bench: $(VENV)/installed-test ## Measure; prints a table. ARGS="soak --minutes 10"
-	@tests/needs.sh
+	@tests/needs.sh bench
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,bench]'
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 docs: $(VENV)/installed-test ## Write the generated parts of docs/ and config.toml anew.

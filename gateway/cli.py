@@ -33,7 +33,7 @@ EXIT_CODES = {
     0: "ended as asked, also by Ctrl-C",
     EXIT_FAILED: "could not do it; the message says what and why",
     EXIT_CONFIG: "wrong command line or configuration",
-    EXIT_UNAVAILABLE: "no broker: the embedded one is not to be had, or its port is in use",
+    EXIT_UNAVAILABLE: "no broker: the embedded one is not to be had, its port is in use, or a file for TLS cannot be used",
 }
 """What each exit code means; `docs/operate.md` is held to it."""
 

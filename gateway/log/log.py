@@ -126,10 +126,6 @@ class Log:
         """Why commits fail now; empty while they do not."""
         return self._appender.failing
 
-    @property
-    def _committing(self) -> asyncio.Task[None] | None:
-        return self._appender.committing
-
     async def _commit(self, drafts: list[Draft], marks: bytes) -> None:
         self._show(await self._write(partial(self._writer.commit, drafts, marks)))
 
