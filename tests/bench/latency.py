@@ -1,41 +1,34 @@
-"""The main job, one reading at a time: from publish to a stream's socket."""
+"""Latency: from the publisher to the reader's socket, at loads where nothing waits."""
 
 from __future__ import annotations
 
-import asyncio
-import tempfile
-from pathlib import Path
+from tests.bench.report import Report, median, short
+from tests.bench.runs import OURS, Extent, in_turn
 
-import click
-
-from tests.bench.parts import Publisher, machine, open_watchers, quantile
-from tests.conftest import GatewayProcess, Mosquitto
-
-
-@click.command()
-@click.option("--seconds", default=20.0, show_default=True)
-@click.option("--rate", default=10.0, show_default=True, help="Readings a second.")
-def latency(seconds: float, rate: float) -> None:
-    """Publish to socket: one device, one stream, few readings."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        mosquitto = Mosquitto(folder)
-        gateway = GatewayProcess(folder, "--broker", mosquitto.url).start()
-        try:
-            asyncio.run(_latency(gateway.port, mosquitto.port, seconds, rate))
-        finally:
-            gateway.stop()
-            mosquitto.stop()
+CASES = {
+    "many": ("100 devices x 10 streams, 1,000 readings/s", {"devices": 100, "streams": 1000, "rate": 1000}),
+    "one": ("one device, one stream, 10 readings/s", {"devices": 1, "streams": 1, "rate": 10}),
+}
 
 
-async def _latency(gateway_port: int, broker_port: int, seconds: float, rate: float) -> None:
-    (watcher,) = await open_watchers(gateway_port, 1, 1)
-    watcher.sample_every = 1
-    publisher = Publisher(broker_port, 1, rate)
-    await publisher.run(seconds)
-    await asyncio.sleep(0.5)
-    print(machine())
-    print("\n| readings | delivered | p50 ms | p99 ms | max ms |\n| --- | --- | --- | --- | --- |")
-    values = watcher.latencies_us
-    print(f"| {publisher.published} | {watcher.delivered} | {quantile(values, 0.5) / 1000:.1f} "
-          f"| {quantile(values, 0.99) / 1000:.1f} | {max(values) / 1000:.1f} |")  # fmt: skip
+def latency(extent: Extent) -> Report:
+    """Publish to socket: 100 devices x 10 streams at 1,000 readings/s, and one stream at 10 readings/s."""
+    report = Report("latency")
+    for case, (what, options) in CASES.items():
+        seconds = extent.seconds * (4 if case == "one" else 1)
+        rounds = in_turn(extent, extent.servers(), **options, seconds=seconds, warm=2)
+        rows = []
+        for name in extent.servers():
+            results = [each[name] for each in rounds if name in each]
+            if not results:
+                continue
+            p50, p99, most = (median(r[key] / 1000 for r in results) for key in ("p50_us", "p99_us", "max_us"))
+            if name == OURS:
+                report.figures |= {f"latency {case} p50": p50, f"latency {case} p99": p99}
+            missing = sum(r.end["missing"] for r in results)
+            rows.append(
+                [name, *map(short, (p50, p99, most)), missing, f"{median(r.server_share for r in results):.0%}"]
+            )
+        report.say("", f"{what[0].upper()}{what[1:]}, {extent.runs} runs of {seconds:g} s each.")
+        report.table(("server", "p50 ms", "p99 ms", "max ms", "missing", "server's core"), rows)
+    return report

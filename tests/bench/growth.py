@@ -1,0 +1,96 @@
+"""How cost grows: with streams, devices, readings a second and history, as curves beside the peers'."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from tests.bench.load import Result
+from tests.bench.plot import plot
+from tests.bench.replay import first_readings
+from tests.bench.report import Report, median, short
+from tests.bench.runs import OURS, Extent, in_turn
+
+STREAMS = (10, 30, 100, 300, 1000, 3000, 5000)
+DEVICES = (1, 10, 100, 1000, 10_000)
+RATES = (10, 100, 1000, 10_000, 100_000)
+HISTORY = (1000, 10_000, 100_000, 1_000_000)
+LONG_HISTORY = 10_000_000
+FEW = 10
+"""Streams of the curve over readings/s: a million events a second at its end, which the generator can take."""
+
+Curves = dict[str, list[tuple[float, float]]]
+
+
+def growth(extent: Extent) -> Report:
+    """Curves over streams 10 to 5,000, devices 1 to 10,000, readings/s 10 to 100,000, and history to a million entries."""
+    report = Report("growth")
+    _streams(report, extent)
+    _devices(report, extent)
+    _rates(report, extent)
+    _history(report, extent)
+    return report
+
+
+def _curves(
+    extent: Extent, sizes: Iterable[float], options: Callable[[Any], dict[str, Any]], value: Callable[[Result], float]
+) -> Curves:
+    """The median of a value at each size, for each server that still serves there."""
+    curves: Curves = defaultdict(list)
+    for size in sizes:
+        print(f"  at {size:,}:", flush=True)
+        common = {"seconds": extent.seconds, "warm": 1, "drain": 1}
+        rounds = in_turn(extent, extent.servers(), **{**common, **options(size)})
+        for name in extent.servers():
+            results = [each[name] for each in rounds if name in each and each[name]["delivered"]]
+            if results and (middle := median(map(value, results))):
+                curves[name].append((float(size), middle))
+    return curves
+
+
+def _add(report: Report, name: str, title: str, across: str, up: str, curves: Curves) -> None:
+    sizes = sorted({x for points in curves.values() for x, _ in points})
+    rows = [
+        [name_, *(short(dict(points)[x]) if x in dict(points) else "-" for x in sizes)]
+        for name_, points in curves.items()
+    ]
+    report.say("", f"{title}: {up} by {across}.")
+    report.table((across, *(f"{x:,.0f}" for x in sizes)), rows)
+    report.plot(f"{name}.svg", title, plot(title, across, up, curves))
+
+
+def _streams(report: Report, extent: Extent) -> None:
+    curves = _curves(
+        extent, STREAMS, lambda n: {"streams": n, "devices": 1, "rate": 10}, lambda result: result.cpu_us_per_event
+    )
+    _add(report, "streams", "One device, 10 readings/s", "streams", "CPU µs per event", curves)
+
+
+def _devices(report: Report, extent: Extent) -> None:
+    def options(devices: int) -> dict[str, Any]:
+        return {"streams": 500, "devices": devices, "rate": 1000, "warm": max(1, 2 * devices / 1000)}
+
+    curves = _curves(extent, DEVICES, options, lambda r: r["server_cpu_us"] / max(1, r["published"]))
+    _add(
+        report, "devices", "500 streams over so many devices, 1,000 readings/s", "devices", "CPU µs per reading", curves
+    )
+
+
+def _rates(report: Report, extent: Extent) -> None:
+    """Where a server falls behind its curve ends: the latency would only be the length of the run."""
+
+    def p99_ms(result: Result) -> float:
+        keeps_up = result["delivered"] >= 0.9 * result["published"] * FEW
+        return result["p99_us"] / 1000 if keeps_up else 0.0
+
+    curves = _curves(extent, RATES, lambda rate: {"streams": FEW, "devices": 1, "rate": rate}, p99_ms)
+    _add(report, "readings", f"One device, {FEW} streams", "readings/s", "p99 ms", curves)
+
+
+def _history(report: Report, extent: Extent) -> None:
+    curves: Curves = {OURS: []}
+    for entries in HISTORY if extent.seconds < 60 else (*HISTORY, LONG_HISTORY):
+        results = first_readings(entries, extent)
+        curves[OURS].append((float(entries), median(r.opening["first_p50_us"] / 1000 for r in results)))
+    _add(report, "history", "From request to first replayed reading", "entries held", "p50 ms", curves)
