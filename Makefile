@@ -8,7 +8,7 @@ PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3; do \
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run install test lint bench docs clean
+.PHONY: help demo run install test crash lint bench docs clean
 
 help: ## Show this.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,10 @@ test: $(VENV)/installed-test ## The whole suite, with everything it needs instal
 
 lint: $(VENV)/installed-test ## Check style and types only.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+crash: $(VENV)/installed-test ## The fault laboratory, for long. ARGS="--rounds 200 --seed 1"
+	@tests/needs.sh
+	@$(BIN)/python -m tests.crash $(ARGS)
 
 bench: $(VENV)/installed-test ## Measure; prints a table. ARGS="soak --minutes 10"
 	@tests/needs.sh bench
