@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import cast
 
 from quart import Blueprint, Quart, Response, request
 
@@ -78,7 +77,7 @@ class Streams:
         self._counters.streams_opened_total += 1
         try:
             # Closed here and now when the reader leaves, not when the garbage collector finds it.
-            async with aclosing(cast("AsyncGenerator[bytes, None]", cursor.blocks())) as blocks:
+            async with aclosing(cursor.blocks()) as blocks:
                 async for piece in blocks:
                     yield piece
         finally:

@@ -161,6 +161,13 @@ class Log:
         """The stream has ended."""
         self._watches.close(watch)
 
+    def read_tail(self, after: int, selection: Selection, limit: int) -> Page | None:
+        """As `read`, without waiting; None where the tail does not reach back to the position."""
+        if after >= self._tail.floor and self.floor <= after <= self.head:
+            self._counters.reads_total["tail"] += 1
+            return self._tail.read(after, selection, limit, self.head)
+        return None
+
     async def read(self, after: int, selection: Selection, limit: int) -> Page | Gap:
         """The next entries of ``selection`` after a position, at most ``limit``, or the gap that lies there.
 
@@ -168,9 +175,9 @@ class Log:
         file and no lock when it returns (law 6), and comes back without waiting where the tail has the entries.
         """
         while True:
-            if after >= self._tail.floor and self.floor <= after <= self.head:
-                self._counters.reads_total["tail"] += 1
-                return self._tail.read(after, selection, limit, self.head)
+            found = self.read_tail(after, selection, limit)
+            if found is not None:
+                return found
             gap = self._shelf.gap_at(after, self.head)
             if gap is not None:
                 return gap
