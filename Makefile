@@ -27,8 +27,9 @@ test: $(VENV)/installed-test ## The whole suite, with everything it needs instal
 lint: $(VENV)/installed-test ## Check style and types only.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-crash: $(VENV)/installed-test ## The fault laboratory, for long. ARGS="--rounds 200 --seed 1"
+crash: $(VENV)/installed-test ## The fault laboratory: takes long. ARGS="--rounds 200 --seed 1"
 	@tests/needs.sh
+	@SENSOR_GATEWAY_CRASH=1 $(BIN)/python -m pytest -q tests/crash
 	@$(BIN)/python -m tests.crash $(ARGS)
 
 bench: $(VENV)/installed-test ## Measure; prints a table. ARGS="soak --minutes 10"

@@ -34,6 +34,9 @@ SHARES = {0: 0.1, 1: 0.7, 2: 0.2}
 OVERTAKING_S = 11.0
 """How long retention is waited for, which looks every ten seconds."""
 
+FAULT_LIMIT_S = 150.0
+"""No fault takes so long, nor does its mending; one that does is a failure of the round."""
+
 DRAIN_TIMEOUT_S = 60.0
 SETTLE_TIMEOUT_S = 60.0
 TRIES = 8
@@ -137,7 +140,8 @@ class Laboratory:
     async def _soon(self, fault: Fault, rng: random.Random) -> None:
         chance = random.Random(rng.random())
         await asyncio.sleep(chance.uniform(0, 1))
-        await fault(self, chance)
+        async with asyncio.timeout(FAULT_LIMIT_S):
+            await fault(self, chance)
 
     def _load(self, *, on: bool) -> None:
         for publisher in self.publishers:

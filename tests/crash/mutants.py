@@ -40,8 +40,8 @@ ACK_BEFORE_COMMIT = Mutant(
     (
         Change(
             "service.py",
-            "        self.log.append(Deposit(self._drafts_of(message), mark, acknowledge))\n",
-            "        acknowledge()\n        self.log.append(Deposit(self._drafts_of(message), mark))\n",
+            '        self.log.append(Deposit(drafts, b"".join(marks), acknowledge, len(messages)))\n',
+            '        acknowledge()\n        self.log.append(Deposit(drafts, b"".join(marks), None, len(messages)))\n',
         ),
     ),
     "plain",

@@ -16,7 +16,7 @@ from tests.conftest import ROOT, is_listening, need
 from tests.crash.http import get
 from tests.crash.ports import free_port
 
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 15.0
 
 

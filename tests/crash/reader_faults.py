@@ -115,9 +115,12 @@ async def overtake(lab: Laboratory, rng: random.Random) -> None:
     lab.crowd.append(replay)
     chosen = [replay, *rng.sample(lab.watchers, 2)]
     for watcher in chosen:
-        # Enough not to be cut, and less than what comes in.
         watcher.sip_bytes, watcher.sip_pause_s = 500, 0.05
     replay.open()
+    await asyncio.sleep(0.5)
+    # Not so long that they are cut: they must learn of it in the stream that they have.
+    for watcher in chosen:
+        watcher.reading.clear()
     await asyncio.sleep(lab.overtaking_s)
     for watcher in chosen:
         watcher.recover()

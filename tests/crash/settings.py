@@ -17,8 +17,8 @@ COMMON = {
 }
 """Shorter times than the defaults, so that what takes a minute in a house takes seconds here; nothing else differs."""
 
-SMALL_LOG = {"log.tail_bytes": "65536", "log.segment_bytes": "262144"}
-"""Streams that lag a second read from disk, and segments roll every second."""
+SMALL_LOG = {"log.tail_bytes": "262144", "log.segment_bytes": "262144"}
+"""Streams that lag half a second read from disk, and segments roll every second."""
 
 
 class SetUp(NamedTuple):
@@ -41,7 +41,13 @@ SET_UPS = {
         SetUp("small", {**SMALL_LOG, "http.page_entries": "50"}),
         SetUp(
             "retention",
-            {**SMALL_LOG, "log.retention_bytes": str(MIB), "http.send_buffer_bytes": "8192"},
+            {
+                "log.tail_bytes": "65536",
+                "log.segment_bytes": "65536",
+                "log.retention_bytes": str(MIB // 4),
+                "http.send_buffer_bytes": "8192",
+                "http.send_timeout_s": "15",
+            },
             frozenset({"expired"}),
         ),
         SetUp("damage", SMALL_LOG, frozenset({"corrupt", "lost", "expired"})),

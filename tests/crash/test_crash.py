@@ -20,22 +20,19 @@ pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
 SHORT: dict[str, list[list[Fault]]] = {
     "plain": [
-        [faults.kill_gateway, faults.lose_acknowledgements, reader_faults.leave_and_return],
-        [faults.kill_broker, hostile.fuzz, reader_faults.crawl],
-        [clock_faults.clock_steps, faults.cut_broker_connection, faults.cut_readers, hostile.flood],
+        [faults.kill_gateway, faults.lose_acknowledgements, reader_faults.leave_and_return, reader_faults.crawl],
+        [faults.kill_broker, hostile.fuzz, hostile.flood, clock_faults.clock_steps, faults.cut_readers],
         [reader_faults.many_files],
     ],
     "small": [
-        [faults.stop_gateway, faults.lose_deliveries, reader_faults.pipeline],
-        [faults.restart_broker, disk_faults.disk_refuses, faults.vanish_readers],
-        [disk_faults.refuse_and_kill, faults.slow_broker_connection, reader_faults.stall],
-        [reader_faults.reconnect_storm],
+        [faults.stop_gateway, faults.lose_deliveries, reader_faults.pipeline, faults.cut_broker_connection],
+        [faults.restart_broker, disk_faults.disk_refuses, faults.vanish_readers, reader_faults.stall],
+        [disk_faults.refuse_and_kill, faults.slow_broker_connection, reader_faults.reconnect_storm],
     ],
     "retention": [[reader_faults.overtake, faults.kill_both]],
     "damage": [
-        [disk_faults.damage_segment, reader_faults.replay_everything],
-        [disk_faults.damage_while_running, faults.slow_readers],
-        [disk_faults.flip_a_bit_in_the_wal, faults.black_hole_readers],
+        [disk_faults.damage_segment, reader_faults.replay_everything, disk_faults.damage_while_running],
+        [disk_faults.flip_a_bit_in_the_wal, faults.black_hole_readers, faults.slow_readers],
         [disk_faults.delete_log, faults.black_hole_broker],
     ],
     "disk": [[disk_faults.disk_full], [disk_faults.read_only_folder, clock_faults.clock_is_wrong_at_start]],

@@ -136,7 +136,9 @@ class Watcher:
     async def _head(self, sock: socket.socket) -> tuple[bytes, bytes]:
         received = b""
         while b"\r\n\r\n" not in received:
-            piece = await asyncio.wait_for(self._sip(sock), HELLO_TIMEOUT_S)
+            # Not `wait_for`: on 3.11 it may swallow the cancellation that `close` waits for.
+            async with asyncio.timeout(HELLO_TIMEOUT_S):
+                piece = await self._sip(sock)
             if not piece:
                 raise ConnectionError("no answer")
             received += piece
