@@ -29,6 +29,7 @@ DETOUR_S = 30.0
 async def disk_full(lab: Laboratory, rng: random.Random) -> None:
     """Fill the small file system to the last byte for a while."""
     balloon = lab.gateway.data / "balloon"
+    lab.is_disk_full = True
     size = shutil.disk_usage(lab.gateway.data).total
     deadline = asyncio.get_running_loop().time() + rng.uniform(1, 3)
     try:
@@ -41,6 +42,7 @@ async def disk_full(lab: Laboratory, rng: random.Random) -> None:
                 await asyncio.sleep(0.05)
     finally:
         balloon.unlink()
+        lab.is_disk_full = False
 
 
 async def disk_refuses(lab: Laboratory, rng: random.Random) -> None:
@@ -123,9 +125,10 @@ async def delete_log(lab: Laboratory, rng: random.Random) -> None:
     """Delete all segments, or the newest; what is known of devices stays."""
     async with lab.gateway_lock:
         await lab.gateway.end(rng.choice((signal.SIGKILL, signal.SIGTERM)))
-        first = lab.gateway.segments()[-1].name if rng.random() < 0.5 else ""
+        everything = rng.random() < 0.5
+        newest = lab.gateway.segments()[-1].name
         for path in lab.gateway.log_folder.iterdir():
-            if path.name != "lock" and path.name >= first:
+            if everything or path.name.startswith(newest):
                 path.unlink()
         _excuse_loss(lab)
         await serves(lab)

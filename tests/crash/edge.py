@@ -6,12 +6,13 @@ not the gateway's doing; one that the gateway acknowledged is its to keep.
 
 from __future__ import annotations
 
+import time
 from typing import NamedTuple
 
 from tests.crash.ledger import Key, key_in
 from tests.crash.proxy import Direction
 
-PUBLISH, PUBACK = 3, 4
+CONNACK, PUBLISH, PUBACK, SUBACK = 2, 3, 4, 9
 
 
 def topic_of(device: str) -> str:
@@ -39,6 +40,9 @@ class Edge:
         self.deliveries: dict[Key, list[Delivery]] = {}
         self.acknowledged: set[Key] = set()
         self.redelivered = 0
+        self.subscribed_anew_at: list[float] = []
+        """When (by the monotonic clock) the broker granted subscriptions on a session that it had not known."""
+        self._is_new_session = False
         self._buffers: dict[tuple[int, Direction], bytes] = {}
         self._flying: dict[tuple[int, int], Key] = {}
         self._newest = 0
@@ -57,6 +61,10 @@ class Edge:
             kind, begin, at = packet
             if kind >> 4 == PUBLISH and direction == "down":
                 self._deliver(connection, kind, buffer[begin:at])
+            elif kind >> 4 == CONNACK and direction == "down":
+                self._is_new_session = not buffer[begin] & 1
+            elif kind >> 4 == SUBACK and direction == "down" and self._is_new_session:
+                self.subscribed_anew_at.append(time.monotonic())
             elif kind >> 4 == PUBACK and direction == "up":
                 self._acknowledge(connection, int.from_bytes(buffer[begin : begin + 2], "big"))
         self._buffers[connection, direction] = buffer[at:]

@@ -62,6 +62,7 @@ class Laboratory:
         self.ledger, self.witness, self.edge = Ledger(), Witness(), Edge()
         self.excuses = Excuses(gaps=set(kind.gaps))
         self.told: list[str] = []
+        self.is_disk_full = False
         self.overtaking_s = OVERTAKING_S
         self.broker = Broker(folder)
         self.broker_proxy = Proxy(self.broker.port, self.edge.observe)
