@@ -40,6 +40,9 @@ FAULT_LIMIT_S = 150.0
 DRAIN_TIMEOUT_S = 60.0
 SETTLE_TIMEOUT_S = 60.0
 TRIES = 8
+AT_REST = ("log_head", "log_floor", "segments_corrupt_total")
+"""What must be the same before and after the evidence is gathered."""
+
 QUIET_S = 1.5
 """When nothing new has come for so long, what is missing is not coming."""
 
@@ -50,6 +53,8 @@ class Round(NamedTuple):
     """What one round came to."""
 
     verdict: Verdict
+    delivered: int
+    declared_lost: int
     longest_outage_s: float
     gateway_bytes: int
 
@@ -63,6 +68,7 @@ class Laboratory:
         self.excuses = Excuses(gaps=set(kind.gaps))
         self.told: list[str] = []
         self.is_disk_full = False
+        self._counted: dict[int, tuple[int, int]] = {}
         self.overtaking_s = OVERTAKING_S
         self.broker = Broker(folder)
         self.broker_proxy = Proxy(self.broker.port, self.edge.observe)
@@ -135,8 +141,21 @@ class Laboratory:
         await self.settle()
         verdict = judge(await self._evidence())
         verdict.published -= before
+        delivered, declared_lost = self._since_last_round(verdict)
+        for track in self.finished:
+            self._counted.pop(id(track), None)
         self.finished.clear()
-        return Round(verdict, self.recorder.longest_pause_s, _memory_of(self.gateway.pid))
+        return Round(verdict, delivered, declared_lost, self.recorder.longest_pause_s, _memory_of(self.gateway.pid))
+
+    def _since_last_round(self, verdict: Verdict) -> tuple[int, int]:
+        """What all streams got, and were told that they missed, in this round alone."""
+        delivered = declared = 0
+        for track, had, missed in verdict.readers:
+            before = self._counted.get(id(track), (0, 0))
+            delivered += had - before[0]
+            declared += missed - before[1]
+            self._counted[id(track)] = (had, missed)
+        return delivered, declared
 
     async def _soon(self, fault: Fault, rng: random.Random) -> None:
         chance = random.Random(rng.random())
@@ -213,7 +232,7 @@ class Laboratory:
             compared = await self._compare_readings(log)
             stored = await asyncio.to_thread(_numbers_in, self.gateway.segments())
             after = await counters(self.gateway.port)
-            if all(before[name] == after[name] for name in ("log_head", "log_floor")):
+            if all(before[name] == after[name] for name in AT_REST):
                 break
             await self._quiet()
         else:

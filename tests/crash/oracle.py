@@ -40,7 +40,7 @@ class Excuses:
 class Evidence:
     """All that the oracle looks at. ``log`` is the track of a replay of everything, made in the end.
 
-    ``stored`` are the numbers in the segments' files themselves.
+    ``stored`` are the numbers in the segments' files themselves; the first of ``tracks`` is that of a reader of everything.
     """
 
     ledger: Ledger
@@ -62,10 +62,20 @@ class Verdict:
     published: int = 0
     acknowledged: int = 0
     logged: int = 0
-    delivered: int = 0
-    declared_lost: int = 0
+    readers: list[tuple[Track, int, int]] = field(default_factory=list)
+    """Each stream with its entries delivered and declared lost, since it began."""
     broker_lost: int = 0
     broker_repeated: int = 0
+
+    @property
+    def delivered(self) -> int:
+        """Entries that came, over all streams."""
+        return sum(delivered for _, delivered, _ in self.readers)
+
+    @property
+    def declared_lost(self) -> int:
+        """Entries that a gap told of instead, over all streams."""
+        return sum(declared for _, _, declared in self.readers)
 
 
 def judge(evidence: Evidence) -> Verdict:
@@ -109,10 +119,16 @@ def _messages(evidence: Evidence, verdict: Verdict) -> None:
             verdict.broker_repeated += min(copies, allowed) - 1
             if copies > allowed:
                 repeated.append(_described(evidence, key))
-    _say(verdict, "acknowledged and not in the log", missing)
+    if len(missing) > _unseen(evidence):
+        _say(verdict, "acknowledged and not in the log", missing)
     _say(verdict, "in the log more than once", repeated)
     known = evidence.ledger.publications.keys()
     _say(verdict, "never published, but logged", [key for key in evidence.witness.ids if key not in known])
+
+
+def _unseen(evidence: Evidence) -> int:
+    """How many entries retention may have taken before anybody saw them: what it told the reader of everything."""
+    return sum(gap.floor - gap.asked for gap in evidence.tracks[0].gaps if gap.reason == "expired")
 
 
 def _copies(evidence: Evidence, held: set[int], key: Key) -> int:
@@ -202,5 +218,4 @@ def _track(evidence: Evidence, track: Track, verdict: Verdict) -> None:
         f"{track.name}: gaps that no fault explains",
         [gap for gap in track.gaps if gap.reason not in evidence.excuses.gaps],
     )
-    verdict.delivered += len(track.ids)
-    verdict.declared_lost += len(missed) - len(undeclared)
+    verdict.readers.append((track, len(track.ids), len(missed) - len(undeclared)))
