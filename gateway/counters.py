@@ -34,12 +34,14 @@ class Counters:
     redelivered_total: int = _count(
         "messages that the broker sent again and that were in the log already: acknowledged only"
     )
-    retained_repeats_total: int = _count(
-        "retained messages that came again unchanged when we subscribed again: left out"
-    )
+    retained_repeats_total: int = _count("retained messages that said nothing new when we subscribed: left out")
     rejected_total: Counter[str] = _count_by("reason", "readings, or parts of them, that were not taken")
     broker_connects_total: int = _count("connections to the broker that were accepted")
     broker_disconnects_total: int = _count("connections to the broker that were lost or refused")
+    sessions_lost_total: int = _count("times that the broker had forgotten our session, and what it held for us")
+    broker_dropped_total: int = _count(
+        "messages that the broker says it dropped, for all its clients (mosquitto's $SYS)"
+    )
     subscriptions_refused_total: int = _count("topic filters that the broker refused (SUBACK 0x80 and above)")
     ingest_pauses_total: int = _count("times that reading from the broker paused because the log was behind")
     entries_total: Counter[str] = _count_by("kind", "entries appended to the log")

@@ -25,6 +25,7 @@ from gateway.conflate import Conflation, project
 from gateway.counters import Counters
 from gateway.devices import Registry
 from gateway.log import Log, Watch
+from gateway.readiness import Readiness
 from gateway.reading import Entry, Gap
 from gateway.selection import Selection
 
@@ -74,9 +75,18 @@ class Pace(NamedTuple):
 class Cursor:
     """One stream. Iterate `blocks`, once; `close` ends it. ``sending_since`` is set while its reader is waited for."""
 
-    def __init__(self, log: Log, registry: Registry, counters: Counters, plan: Plan, pace: Pace) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - the stations it meets
+        self,
+        log: Log,
+        registry: Registry,
+        counters: Counters,
+        plan: Plan,
+        pace: Pace,
+        readiness: Readiness | None = None,
+    ) -> None:
         self._log, self._registry, self._counters = log, registry, counters
-        self._plan, self._pace = plan, pace
+        self._plan, self._pace, self._readiness = plan, pace, readiness or Readiness()
+        self._told_version = -1
         self.position = log.head if plan.position is None else plan.position
         self.sending_since: float | None = None
         self.last_sent = time.monotonic()
@@ -89,14 +99,15 @@ class Cursor:
     def close(self) -> None:
         """Ask the stream to end itself; it says `bye` first."""
         self._closing = True
-        self._set_bit()
+        self.wake()
 
     def wake_if_due(self, now: float) -> None:
         """Called by the one timer that all streams share; sets the bit when a heartbeat is due."""
         if now - self.last_sent >= self._pace.heartbeat_s:
-            self._set_bit()
+            self.wake()
 
-    def _set_bit(self) -> None:
+    def wake(self) -> None:
+        """Have the loop look what is due; one wake too many is harmless (law 5)."""
         if self._watch is not None:
             self._watch.event.set()
 
@@ -130,6 +141,8 @@ class Cursor:
 
     async def _due_piece(self) -> bytes:
         """What is to be sent now: entries, unless the interval is not over, else a heartbeat; empty when nothing is."""
+        if self._told_version != self._readiness.version:
+            return self._tell_readiness()
         if self._rest_left() <= 0 and (piece := await self._next_piece()):
             self._beats = 0
             self._rest_until = time.monotonic() + self._plan.interval_s
@@ -156,6 +169,9 @@ class Cursor:
             self.position = log.head
         pieces = [frame.retry(self._pace.retry_ms())]
         pieces[0] += frame.hello(self.position, log.floor, log.head, log.now_ms(), plan.mode)
+        if not self._readiness.is_clear:
+            pieces[0] += self._readiness.block
+        self._told_version = self._readiness.version
         if plan.snapshot and plan.position is None:
             for state in self._registry.shown(plan.selection, plan.metrics):
                 if len(pieces[-1]) > CHUNK_BYTES:
@@ -164,6 +180,10 @@ class Cursor:
         if self.position == log.head:
             pieces[-1] += self._live()
         return pieces
+
+    def _tell_readiness(self) -> bytes:
+        self._told_version = self._readiness.version
+        return self._readiness.block
 
     def _live(self) -> bytes:
         self._is_live = True

@@ -70,6 +70,11 @@ def bye(reason: str, retry_ms: int) -> bytes:
     return b"event: bye\nretry: %d\ndata: %b\n\n" % (retry_ms, _encode({"reason": reason}))
 
 
+def gateway(readiness: dict[str, Any]) -> bytes:
+    """What stands in the way of readings, or that nothing does any more; no id: it is no entry."""
+    return b"event: gateway\ndata: %b\n\n" % _encode(readiness)
+
+
 def retry(retry_ms: int) -> bytes:
     """How long a browser waits before it reconnects."""
     return b"retry: %d\n\n" % retry_ms

@@ -55,6 +55,8 @@ class Presence:
         return self._of_reading(decoded) if isinstance(decoded, Reading) else self._of_info(decoded)
 
     def _of_reading(self, reading: Reading) -> list[Draft]:
+        if reading.retained and self._is_known(reading):
+            return []
         known = self._announced.get(reading.device)
         drafts = []
         metrics = self._configured(reading, known) if self._units else {}
@@ -71,6 +73,15 @@ class Presence:
         )
         drafts.append(Draft("reading", reading.device, received, _encode(data)))
         return drafts
+
+    def _is_known(self, reading: Reading) -> bool:
+        """Whether a retained reading says what is known already: the broker kept what came live, and we subscribed again."""
+        state = self._registry.get(reading.device)
+        if state is None:
+            return False
+        known = [state.values.get(metric) for metric in reading.values]
+        is_same = [latest.value if latest else None for latest in known] == list(reading.values.values())
+        return is_same and all(latest and reading.measured_at_ms in (None, latest.at) for latest in known)
 
     def _configured(self, reading: Reading, known: _Announced | None) -> dict[str, MetricInfo]:
         """Units of the configuration for metrics that have none yet; a device's own word goes before it."""

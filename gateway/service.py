@@ -23,6 +23,7 @@ from gateway.ingest.mqtt import Session
 from gateway.log import Deposit, Log, LogSettings, known
 from gateway.log.packets import content_hash
 from gateway.presence import Presence
+from gateway.readiness import Readiness
 from gateway.reading import Decoded, Draft, Gap, Message, Rejected
 from gateway.selection import ALL
 
@@ -185,9 +186,10 @@ class Gateway:
         self._session = Session(self.config, self.counters, self._take, self.log.now_ms)
         self._session.on_new_session = self.log.packets.clear
         self.log.on_room = self._session.resume
-        streams = Streams(self.log, self.registry, self.counters, http)
+        readiness = Readiness(self._faults, self._warnings)
+        streams = Streams(self.log, self.registry, self.counters, http, readiness)
         exposition = Exposition(self.counters, self._gauges(streams))
-        app = make_app(http, self.log, self.registry, self.counters, streams, exposition, self._faults)
+        app = make_app(http, self.log, self.registry, self.counters, streams, exposition, readiness)
         address, serving = address_of(listening, http), hypercorn_config(listening, http)
         works = {
             "session": self._session.run(),
@@ -224,6 +226,9 @@ class Gateway:
             faults["append"] = self.log.failing
         return faults
 
+    def _warnings(self) -> dict[str, str]:
+        return {"ingest": self._session.warning} if self._session.warning else {}
+
     def _gauges(self, streams: Streams) -> dict[str, Callable[[], float]]:
         return {
             "streams": lambda: len(streams),
@@ -258,6 +263,8 @@ class Gateway:
             await self._save()
 
     async def _save(self) -> None:
+        if hasattr(self, "_session") and (write := self._session.changes()):
+            await self.log.in_writer(write)
         states, position = self.registry.changes()
         if states:
             await self.log.in_writer(partial(known.save, self._known_path, states, position))

@@ -13,6 +13,7 @@ from gateway.counters import Counters
 from gateway.cursor import Cursor, Pace, Plan
 from gateway.devices import Registry
 from gateway.log import Deposit, Log
+from gateway.readiness import Readiness
 from gateway.selection import ALL, select
 from tests.event_source import EventSource
 from tests.log.parts import ONE_A_SEGMENT, append, draft, open_log
@@ -496,3 +497,25 @@ class TestEnd:
             await asyncio.sleep(0)
         assert turns > 3
         assert ["hello", "live"] == stream.types
+
+
+async def test_what_stands_in_the_way_is_told_at_the_beginning_and_when_it_changes(log: Log) -> None:
+    faults: dict[str, str] = {"ingest": "no broker"}
+    readiness = Readiness(lambda: dict(faults))
+    readiness.look()
+    cursor = Cursor(log, Registry(), Counters(), Plan(ALL), PACE, readiness)
+    async with aclosing(cursor.blocks()) as blocks:
+        first = await anext(blocks)
+        assert first.index(b"event: hello") < first.index(b"event: gateway") < first.index(b"event: live")
+        faults.clear()
+        readiness.look()
+        cursor.wake()
+        second = await anext(blocks)
+        assert b'event: gateway\ndata: {"status":"ready","faults":{},"warnings":{}}\n\n' == second
+        await append(log, draft())
+        assert b"id: " in await anext(blocks), "and the stream goes on"
+
+
+async def test_a_stream_that_finds_all_well_says_nothing_of_it(log: Log) -> None:
+    async with aclosing(Cursor(log, Registry(), Counters(), Plan(ALL), PACE, Readiness()).blocks()) as blocks:
+        assert b"event: gateway" not in await anext(blocks)

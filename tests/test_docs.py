@@ -22,6 +22,7 @@ from gateway.devices import Registry
 from gateway.http.app import make_app
 from gateway.http.streams import Streams
 from gateway.log import Log
+from gateway.readiness import Readiness
 from gateway.reading import GapReason
 from tests.conftest import ROOT, GatewayProcess, Mosquitto, need
 
@@ -151,8 +152,8 @@ def test_config_toml_is_what_the_code_says() -> None:
 
 async def test_the_wire_lists_exactly_the_routes_of_the_app(log: Log) -> None:
     counters, registry, http = Counters(), Registry(), Config().http
-    streams = Streams(log, registry, counters, http)
-    app = make_app(http, log, registry, counters, streams, _NoMetrics(), dict)  # type: ignore[arg-type] # not asked
+    streams = Streams(log, registry, counters, http, Readiness())
+    app = make_app(http, log, registry, counters, streams, _NoMetrics(), Readiness())  # type: ignore[arg-type] # not asked
     routes = {re.sub(r"<path:(\w+)>", r"<\1>", rule.rule) for rule in app.url_map.iter_rules()} - {"/<name>"}
     shown = set(re.findall(r"`?GET (/[\w/.<>]*)", WIRE))
     assert routes == shown
@@ -169,7 +170,7 @@ def test_the_wire_explains_each_reason_of_a_gap(reason: str) -> None:
     assert f"`{reason}` (" in WIRE
 
 
-@pytest.mark.parametrize("event", ["hello", "latest", "live", "device", "heartbeat", "gap", "bye"])
+@pytest.mark.parametrize("event", ["hello", "latest", "live", "device", "heartbeat", "gap", "gateway", "bye"])
 def test_the_wire_explains_each_event(event: str) -> None:
     assert f"| `{event}` |" in WIRE
     assert f"event: {event}\n" in WIRE

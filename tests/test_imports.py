@@ -8,7 +8,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"gateway", "gateway.errors", "gateway.reading", "gateway.topic", "gateway.selection", "gateway.counters"},
     {"gateway.frame", "gateway.config", "gateway.decode", "gateway.buckets"},
-    {"gateway.conflate", "gateway.devices", "gateway.log"},
+    {"gateway.conflate", "gateway.devices", "gateway.log", "gateway.readiness"},
     {"gateway.presence", "gateway.cursor", "gateway.ingest"},
     {"gateway.http"},
     {"gateway.service"},
@@ -23,8 +23,10 @@ SIMULATORS_MAY_USE = {"gateway", "gateway.errors", "gateway.ingest"}
 ONLY_IN = {
     "paho": {
         "gateway.ingest.bulk",
+        "gateway.ingest.client",
         "gateway.ingest.drive",
         "gateway.ingest.mqtt",
+        "gateway.ingest.subscriptions",
         "simulators.session",
         "simulators.fleet",
     },

@@ -86,6 +86,24 @@ def test_a_retained_reading_wakes_nobody_up():
     assert ("offline", 1000) == station.status()
 
 
+@pytest.mark.parametrize(
+    ("said", "is_news"),
+    [
+        (reading(9000, x=1, retained=True), False),
+        (reading(9000, x=2, retained=True), True),
+        (reading(9000, x=1, y=1, retained=True), True),
+        (Reading("a", {"x": 1}, 9000, measured_at_ms=500, retained=True), False),
+        (Reading("a", {"x": 1}, 9000, measured_at_ms=600, retained=True), True),
+        (reading(9000, "b", x=1, retained=True), True),
+        (reading(9000, x=1), True),
+    ],
+)
+def test_a_retained_reading_that_says_what_is_known_is_no_news(said: Reading, is_news: bool):
+    station = Station()
+    station.take(Reading("a", {"x": 1}, 1000, measured_at_ms=500))
+    assert is_news == bool(station.take(said))
+
+
 def test_availability_makes_and_ends_presence():
     station = Station()
     station.take(reading(1000))

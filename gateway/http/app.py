@@ -14,6 +14,7 @@ from gateway.http.parameters import BadParameterError
 from gateway.http.streams import Streams
 from gateway.http.transport import keep_transports
 from gateway.log import Log
+from gateway.readiness import Readiness
 
 MAX_REQUEST_BYTES = 16_384
 """No route takes a body."""
@@ -26,7 +27,7 @@ def make_app(  # noqa: PLR0913, PLR0917 - one argument for each station it shows
     counters: Counters,
     open_streams: Streams,
     exposition: Exposition,
-    readiness: health.Readiness,
+    readiness: Readiness,
 ) -> Quart:
     """The ASGI app of one gateway."""
     app = Quart("gateway", static_folder=None)

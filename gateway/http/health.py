@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from quart import Blueprint, Quart, Response
 
 from gateway.counters import Exposition
 from gateway.http.answers import json_answer
-
-Readiness = Callable[[], dict[str, str]]
-"""What stands in the way of readings, by station: ``{"ingest": "…"}``; empty when all is well."""
+from gateway.readiness import Readiness
 
 
 def add_routes(app: Quart, readiness: Readiness, exposition: Exposition) -> None:
@@ -27,9 +23,8 @@ def add_routes(app: Quart, readiness: Readiness, exposition: Exposition) -> None
 
     @blueprint.get("/readyz")
     async def readyz() -> Response:
-        faults = readiness()
-        body = {"status": "not ready" if faults else "ready", "faults": faults}
-        return json_answer(msgspec.json.encode(body), 503 if faults else 200)
+        readiness.look()
+        return json_answer(msgspec.json.encode(readiness.body), 200 if readiness.is_ready else 503)
 
     @blueprint.get("/metrics")
     async def metrics() -> Response:

@@ -17,6 +17,7 @@ from gateway.cursor import Cursor, Pace, Plan
 from gateway.devices import Registry
 from gateway.http.parameters import EARLIEST, Last, Since, Start, stream_parameters
 from gateway.log import Log
+from gateway.readiness import Readiness
 from gateway.selection import Selection
 
 HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -35,8 +36,9 @@ BUSY_RETRY_MS = (30_000, 60_000)
 class Streams:
     """All open streams: at most ``settings.max_streams``; above, a stream is told `bye` and to come back later."""
 
-    def __init__(self, log: Log, registry: Registry, counters: Counters, settings: Http) -> None:
+    def __init__(self, log: Log, registry: Registry, counters: Counters, settings: Http, readiness: Readiness) -> None:
         self._log, self._registry, self._counters, self._settings = log, registry, counters, settings
+        self._readiness, self._told_version = readiness, readiness.version
         self._pace = Pace(settings.page_entries, settings.heartbeat_s, settings.retry_min_ms, settings.retry_max_ms)
         self._open: dict[Cursor, asyncio.Transport | None] = {}
         self._closing = False
@@ -72,7 +74,7 @@ class Streams:
         if self._closing or len(self._open) >= self._settings.max_streams:
             yield self._busy()
             return
-        cursor = Cursor(self._log, self._registry, self._counters, plan, self._pace)
+        cursor = Cursor(self._log, self._registry, self._counters, plan, self._pace, self._readiness)
         self._open[cursor] = transport
         self._counters.streams_opened_total += 1
         try:
@@ -93,8 +95,11 @@ class Streams:
         """The one timer of all streams."""
         while True:
             await asyncio.sleep(TICK_S)
-            now = time.monotonic()
+            now, told = time.monotonic(), self._told_version
+            self._told_version = self._readiness.look()
             for cursor, transport in list(self._open.items()):
+                if self._told_version != told:
+                    cursor.wake()
                 cursor.wake_if_due(now)
                 if cursor.sending_since is not None and now - cursor.sending_since > self._settings.send_timeout_s:
                     self._cut(transport)

@@ -12,6 +12,7 @@ from gateway.devices import Registry
 from gateway.http.app import make_app
 from gateway.http.streams import Streams
 from gateway.log import Log
+from gateway.readiness import Readiness
 
 
 @pytest.fixture
@@ -22,8 +23,8 @@ def counters() -> Counters:
 @pytest.fixture
 def app(log: Log, counters: Counters) -> Quart:
     registry = Registry()
-    streams = Streams(log, registry, counters, Http())
-    made = make_app(Http(), log, registry, counters, streams, Exposition(counters, {}), dict)
+    streams = Streams(log, registry, counters, Http(), Readiness())
+    made = make_app(Http(), log, registry, counters, streams, Exposition(counters, {}), Readiness())
     made.logger.disabled = True
 
     @made.get("/broken")

@@ -13,6 +13,7 @@ from gateway.http.app import make_app
 from gateway.http.openapi import PATHS
 from gateway.http.streams import Streams
 from gateway.log import Log
+from gateway.readiness import Readiness
 
 
 def names(path: str) -> set[str]:
@@ -30,8 +31,8 @@ def known_to(function: object) -> set[str]:
 
 async def test_the_document_lists_exactly_the_routes(log: Log) -> None:
     counters, registry = Counters(), Registry()
-    streams = Streams(log, registry, counters, Http())
-    app = make_app(Http(), log, registry, counters, streams, Exposition(counters, {}), dict)
+    streams = Streams(log, registry, counters, Http(), Readiness())
+    app = make_app(Http(), log, registry, counters, streams, Exposition(counters, {}), Readiness())
     routes = {rule.rule.replace("<path:", "{").replace(">", "}") for rule in app.url_map.iter_rules()}
     assert routes - {"/{name}"} == set(PATHS)
 

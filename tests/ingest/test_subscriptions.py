@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import iotcore
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from gateway.config import load
+from gateway.ingest.client import stable_client_id
+from tests.conftest import GatewayProcess, Mosquitto, free_port, need, settings, wait_until
+from tests.reader import Reader
+
+pytestmark = pytest.mark.broker
+Make = Callable[..., GatewayProcess]
+MakeBroker = Callable[..., Mosquitto]
+Read = Callable[..., Reader]
+BOILER = "sensors/boiler/temperature"
+FILTERS = sorted(load(environment={}).subscriptions())
+
+
+def dynamic_security(folder: Path, *, subscribe: bool) -> str:
+    """Lines for a broker that refuses subscriptions: its ACL file cannot, the plugin can."""
+    plugin = next(Path("/usr/lib").glob("*/mosquitto_dynamic_security.so"), None)
+    if plugin is None:
+        pytest.skip("mosquitto_dynamic_security.so is missing: it comes with mosquitto 2")
+    access = {"publishClientSend": True, "publishClientReceive": True, "subscribe": subscribe, "unsubscribe": True}
+    config = folder / "dynamic-security.json"
+    config.write_text(json.dumps({"defaultACLAccess": access, "clients": [], "groups": [], "roles": []}))
+    return f"allow_anonymous true\nplugin {plugin}\nplugin_opt_config_file {config}"
+
+
+def test_a_refused_subscription_is_told(make_mosquitto: MakeBroker, make_gateway: Make, tmp_path: Path) -> None:
+    broker = make_mosquitto(dynamic_security(tmp_path, subscribe=False))
+    gateway = make_gateway("--broker", broker.url).start(wait_ready=False)
+    gateway.wait_serving()
+    wait_until(lambda: "refused" in gateway.faults()["ingest"], what="the refusal")
+    assert f"the broker refused {', '.join(load(environment={}).subscriptions())}" == gateway.faults()["ingest"]
+    assert "no readings come from there" in gateway.output()
+    assert len(load(environment={}).subscriptions()) == gateway.counter("subscriptions_refused_total")
+    dynamic_security(tmp_path, subscribe=True)
+    broker.restart()
+    gateway.wait_ready()
+
+
+def test_it_subscribes_again_when_the_broker_lost_the_session(make_mosquitto: MakeBroker, make_gateway: Make) -> None:
+    broker = make_mosquitto("allow_anonymous true\npersistence false")
+    gateway = make_gateway("--broker", broker.url).start()
+    broker.restart()
+    wait_until(lambda: gateway.counter("broker_connects_total") == 2 and not gateway.faults())
+    broker.publish(BOILER, "1")
+    wait_until(lambda: [1] == gateway.logged())
+
+
+def test_a_changed_configuration_changes_the_subscriptions_of_the_kept_session(
+    mosquitto: Mosquitto, make_gateway: Make
+) -> None:
+    gateway = make_gateway("--broker", mosquitto.url).start()
+    gateway.stop()
+    config = gateway.folder / "config.toml"
+    config.write_text('[[topics]]\npattern = "plant/{device}/{metric}"\n')
+    gateway.start()
+    mosquitto.publish("plant/boiler/temperature", "7")
+    wait_until(lambda: [7] == gateway.logged())
+    mosquitto.publish(BOILER, "8")
+    mosquitto.publish("plant/boiler/temperature", "9")
+    wait_until(lambda: [7, 9] == gateway.logged())
+    assert 2 == gateway.counter("messages_total")
+
+
+def forget_subscriptions(broker: Mosquitto, gateway: GatewayProcess) -> None:
+    """As a broker does that was killed before it saved them, or restored from an older copy: the session is there."""
+    config = load(None, [("log.folder", str(gateway.folder / "data"))], {})
+    client_id = stable_client_id(config)
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False)
+    done = threading.Event()
+    client.on_unsubscribe = lambda *_: done.set()
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+    client.unsubscribe(list(load(environment={}).subscriptions()))
+    assert done.wait(10)
+    client.disconnect()
+    client.loop_stop()
+
+
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
+def test_a_session_that_lost_its_subscriptions_while_we_were_away_is_not_deaf(
+    mosquitto: Mosquitto, make_gateway: Make, protocol: str
+) -> None:
+    mosquitto.publish("sensors/kept/temperature", "1", "-r")
+    gateway = make_gateway("--broker", mosquitto.url, *settings(mqtt__protocol=protocol)).start()
+    wait_until(lambda: [1] == gateway.logged("kept"))
+    gateway.stop()
+    forget_subscriptions(mosquitto, gateway)
+    gateway.start()
+    mosquitto.publish(BOILER, "1")
+    wait_until(lambda: [1] == gateway.logged())
+    assert "session resumed" in gateway.output()
+    assert [1] == gateway.logged("kept")
+
+
+def test_a_retained_copy_of_what_came_live_is_no_news(mosquitto: Mosquitto, make_gateway: Make) -> None:
+    gateway = make_gateway("--broker", mosquitto.url).start()
+    mosquitto.publish(BOILER, "61.5", "-r")
+    wait_until(lambda: [61.5] == gateway.logged())
+    gateway.stop()
+    gateway.start()
+    mosquitto.publish(BOILER, "62")
+    wait_until(lambda: 62 in gateway.logged())
+    assert [61.5, 62] == gateway.logged()
+
+
+# --- a broker that will lose readings --------------------------------------------------------------------------------
+
+
+def warning(gateway: GatewayProcess) -> str:
+    return str(gateway.get("/readyz").json()["warnings"].get("ingest", ""))
+
+
+def test_a_grant_at_qos_0_is_warned_about(make_mosquitto: MakeBroker, make_gateway: Make) -> None:
+    broker = make_mosquitto("allow_anonymous true\nmax_qos 0")
+    gateway = make_gateway("--broker", broker.url).start()
+    wait_until(lambda: warning(gateway), what="the warning")
+    assert f"the broker granted QoS 0 only, and keeps nothing for us: {', '.join(FILTERS)}" == warning(gateway)
+    assert 200 == gateway.get("/readyz").status_code
+
+
+def test_a_broker_that_forgot_the_session_is_warned_about(make_mosquitto: MakeBroker, make_gateway: Make) -> None:
+    broker = make_mosquitto("allow_anonymous true\npersistence false")
+    gateway = make_gateway("--broker", broker.url).start()
+    assert "" == warning(gateway)
+    broker.restart()
+    wait_until(lambda: "forgotten our session" in warning(gateway), what="the warning")
+    assert 1 == gateway.counter("sessions_lost_total")
+
+
+def test_a_broker_that_dropped_what_it_queued_for_us_is_warned_about(
+    make_mosquitto: MakeBroker, make_gateway: Make
+) -> None:
+    broker = make_mosquitto("allow_anonymous true\nmax_queued_messages 10\nsys_interval 1")
+    gateway = make_gateway("--broker", broker.url).start()
+    wait_until(lambda: (gateway.folder / "data/session.json").read_text().count('"dropped":0'), what="the count")
+    gateway.stop()
+    broker.publish_lines(BOILER, range(3000))
+    gateway.start()
+    wait_until(lambda: "the broker has dropped" in warning(gateway), what="the warning")
+    wait_until(lambda: gateway.counter("broker_dropped_total") + len(gateway.logged()) == 3000, what="the count")
+
+
+def test_a_broker_that_sends_few_messages_at_once_is_warned_about(make_gateway: Make) -> None:
+    """The embedded broker's program as a broker of its own: 100 in flight, as MQTT has it. mosquitto 2.0.11 sends more."""
+    broker = iotcore.Broker(port=free_port(), listen="127.0.0.1")
+    broker.start(10)
+    try:
+        gateway = make_gateway("--broker", f"mqtt://127.0.0.1:{broker.port}").start()
+        command = [need("mosquitto_pub", "mosquitto-clients"), "-p", str(broker.port), "-q", "1", "-t", BOILER, "-l"]
+        lines = "".join(f"{number}\n" for number in range(20_000))
+        subprocess.run(command, input=lines.encode(), check=True, timeout=60)
+        wait_until(lambda: gateway.newest() == 19_999, 30, what="all of them")
+        assert "the broker sends at most 100 messages before it waits for us" in warning(gateway)
+    finally:
+        broker.stop()
+
+
+def test_streams_are_told_what_stands_in_the_way_and_when_nothing_does(
+    mosquitto: Mosquitto, gateway: GatewayProcess, read: Read
+) -> None:
+    reader = read(gateway).live()
+    assert [] == reader.of("gateway")
+    mosquitto.stop()
+    reader.wait(lambda reader: reader.of("gateway"))
+    told = reader.of("gateway")[0]
+    assert ("not ready", "") == (told.data["status"], told.id)
+    assert f"127.0.0.1:{mosquitto.port}" in told.data["faults"]["ingest"]
+    late = read(gateway).live()
+    assert ["hello", "gateway"] == [block.event for block in late.blocks if block.event][:2]
+    mosquitto.start()
+    reader.wait(lambda reader: reader.of("gateway")[-1].data["status"] == "ready")
+    assert {} == reader.of("gateway")[-1].data["faults"]
