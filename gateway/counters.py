@@ -35,6 +35,9 @@ class Counters:
         "messages that the broker sent again and that were in the log already: acknowledged only"
     )
     retained_repeats_total: int = _count("retained messages that said nothing new when we subscribed: left out")
+    dropped_total: Counter[str] = _count_by(
+        "device", "messages at QoS 0 dropped because they came faster than their device's share of what can be kept"
+    )
     rejected_total: Counter[str] = _count_by("reason", "readings, or parts of them, that were not taken")
     broker_connects_total: int = _count("connections to the broker that were accepted")
     broker_disconnects_total: int = _count("connections to the broker that were lost or refused")

@@ -41,6 +41,15 @@ class DeviceData(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     metrics: dict[str, MetricInfo] = {}
 
 
+class AlertData(msgspec.Struct, frozen=True, kw_only=True):
+    """The JSON of an `alert` entry: ``dropped`` readings of this device were not kept since ``since``."""
+
+    device: str
+    alert: Literal["overflow"]
+    dropped: int
+    since: int
+
+
 class Latest(msgspec.Struct, omit_defaults=True):
     """The newest value of one metric, with its own times and what it is called and measured in."""
 

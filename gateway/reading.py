@@ -14,7 +14,7 @@ Value = float | int | bool | str
 """What a metric can be: a finite number (integers within 2^53, so that JavaScript keeps them), a boolean, or text."""
 
 Kind = Literal["reading", "device", "alert"]
-"""What an entry is; `alert` is kept for rules that watch readings."""
+"""What an entry is; an `alert` tells that readings of its device were dropped."""
 
 Availability = Literal["online", "offline"]
 

@@ -10,15 +10,18 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from gateway.config import Config
 from gateway.counters import Counters, Exposition
 from gateway.decode import Decoder, Limits
-from gateway.devices import Registry
+from gateway.devices import AlertData, Registry
 from gateway.errors import LogError
 from gateway.http.app import make_app
 from gateway.http.server import address_of, allow_files, hypercorn_config, listen, serve_until
 from gateway.http.streams import Streams
 from gateway.ingest import broker as embedded
+from gateway.ingest.fair import Fair
 from gateway.ingest.mqtt import Session
 from gateway.log import Deposit, Log, LogSettings, known
 from gateway.log.packets import content_hash
@@ -74,6 +77,7 @@ class Gateway:
         self.address = ""
         self._known_path = Path(config.log.folder) / "devices.sqlite3"
         self._sampled: dict[str, float] = {}
+        self._fair, self._taken = Fair(config.log.max_waiting_messages), 0
         limits = config.limits
         self._decoder = Decoder(
             config.patterns(),
@@ -143,6 +147,11 @@ class Gateway:
         """Messages that came together: decoded, and on their way into the log; acknowledged when that is committed."""
         drafts: list[Draft] = []
         marks = []
+        is_pressed = self._fair.begin(
+            self.log.waiting, self._taken - self.log.waiting, is_behind=self._session.is_behind
+        )
+        if is_pressed:
+            messages = [message for message in messages if message.qos or self._admits(message)]
         for message in messages:
             if message.qos:
                 hashed = content_hash(message.topic, message.payload)
@@ -151,9 +160,28 @@ class Gateway:
                     continue
                 marks.append(self.log.packets.add(message.packet_id, hashed))
             drafts += self._drafts_of(message)
+        self._taken += len(messages)
         self.log.append(Deposit(drafts, b"".join(marks), acknowledge, len(messages)))
         if self.log.is_full:
             self._session.pause()
+
+    def _admits(self, message: Message) -> bool:
+        """Whether a message at QoS 0 is within its device's share; what no device sent is rejected later."""
+        device = self._decoder.device_of(message.topic)
+        if not device or self._fair.admits(device, message.received_at_ms):
+            return True
+        self.counters.dropped_total[device if device in self.registry else ""] += 1
+        return False
+
+    def _tell_overflows(self) -> None:
+        """An entry for each device that lost something, so that streams and the page tell of it, also later."""
+        for overflow in self._fair.overflows():
+            if overflow.device in self.registry:
+                device, dropped, since_ms = overflow
+                data = AlertData(device=device, alert="overflow", dropped=dropped, since=since_ms)
+                self.log.append(
+                    Deposit([Draft("alert", device, self.log.now_ms(), msgspec.json.encode(data))], messages=0)
+                )
 
     def _drafts_of(self, message: Message) -> list[Draft]:
         """What a message brings. One that meets a fault of ours costs that message, not the gateway (law 9)."""
@@ -252,10 +280,11 @@ class Gateway:
     async def _watch_silence(self) -> None:
         while True:
             await asyncio.sleep(SILENCE_INTERVAL_S)
+            self._tell_overflows()
             since = self._session.connected_since_ms
             if since is not None:
                 for draft in self._presence.silent(self.log.now_ms(), since):
-                    self.log.append(Deposit([draft]))
+                    self.log.append(Deposit([draft], messages=0))
 
     async def _save_forever(self) -> None:
         while True:

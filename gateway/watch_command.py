@@ -133,12 +133,17 @@ class Watcher:
             return  # httpx-sse hands out blocks without data too: `retry` alone, heartbeats
         data = json.loads(event.data)
         if self._as_json:
-            if event.event in ("message", "device", "gap"):
+            if event.event in ("message", "device", "alert", "gap", "gateway"):
                 print(json.dumps({"event": event.event, "id": event.id, **data}), flush=True)  # noqa: T201 - the output
             return
-        show = {"message": self._reading, "device": self._device, "latest": self._latest, "gap": self._gap}.get(
-            event.event
-        )
+        show = {
+            "message": self._reading,
+            "device": self._device,
+            "latest": self._latest,
+            "alert": self._alert,
+            "gap": self._gap,
+            "gateway": self._gateway,
+        }.get(event.event)
         if show:
             show(data)
         elif event.event == "hello" and self._was_lost:
@@ -174,6 +179,16 @@ class Watcher:
     def _learn(self, device: str, metric: str, info: dict[str, Any]) -> None:
         if info.get("unit") and len(self._units) < 100_000:
             self._units[device, metric] = _printable(info["unit"])
+
+    def _alert(self, data: dict[str, Any]) -> None:
+        text = f"{_printable(data['device'])} sends too fast: {data['dropped']:,} readings at QoS 0 were dropped"
+        self.say(text, "bold yellow")
+
+    def _gateway(self, data: dict[str, Any]) -> None:
+        said = [(text, "red") for text in data["faults"].values()]
+        said += [(text, "yellow") for text in data["warnings"].values()]
+        for text, style in said or [("nothing stands in the way of readings any more", "green")]:
+            self.say(f"the gateway says: {_printable(text)}", style)
 
     def _gap(self, data: dict[str, Any]) -> None:
         self.say(

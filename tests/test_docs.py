@@ -170,7 +170,7 @@ def test_the_wire_explains_each_reason_of_a_gap(reason: str) -> None:
     assert f"`{reason}` (" in WIRE
 
 
-@pytest.mark.parametrize("event", ["hello", "latest", "live", "device", "heartbeat", "gap", "gateway", "bye"])
+@pytest.mark.parametrize("event", ["hello", "latest", "live", "device", "alert", "heartbeat", "gap", "gateway", "bye"])
 def test_the_wire_explains_each_event(event: str) -> None:
     assert f"| `{event}` |" in WIRE
     assert f"event: {event}\n" in WIRE

@@ -88,7 +88,7 @@ def test_it_comes_back_after_a_kill_of_the_gateway_and_misses_nothing(
 @pytest.mark.broker
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_when_asked(gateway: GatewayProcess, watch: Watch, number: signal.Signals) -> None:
-    watching = watch("--url", gateway.url)
+    watching = watch("--url", gateway.url, "--last", "10")
     wait_until(lambda: gateway.counter("streams") == 1)
     watching.process.send_signal(number)
     assert 0 == watching.process.wait(5)
@@ -100,7 +100,7 @@ def test_it_ends_when_asked(gateway: GatewayProcess, watch: Watch, number: signa
 def test_text_of_a_device_cannot_steer_the_terminal(
     mosquitto: Mosquitto, gateway: GatewayProcess, watch: Watch
 ) -> None:
-    watching = watch("--url", gateway.url)
+    watching = watch("--url", gateway.url, "--last", "10")
     wait_until(lambda: gateway.counter("streams") == 1)
     mosquitto.publish("sensors/boiler", json.dumps({"mode": "\x1b[2Jx [bold]y[/] \u2028z\x85", "end": 1}))
     watching.wait("end")
@@ -153,3 +153,16 @@ def test_a_gateway_that_is_not_there_is_told_once_and_tried_again(watch: Watch) 
     wait_until(lambda: "trying again" in watching.err.read_text(), what="word of it")
     assert None is watching.process.poll()
     assert 1 == watching.err.read_text().count("no connection to")
+
+
+@pytest.mark.broker
+def test_it_says_what_stands_in_the_way_of_readings(
+    mosquitto: Mosquitto, gateway: GatewayProcess, watch: Watch
+) -> None:
+    watching = watch("--url", gateway.url, "--last", "10")
+    mosquitto.publish(BOILER, "60")
+    watching.wait("temperature")
+    mosquitto.stop()
+    wait_until(lambda: "the gateway says: connection to" in watching.err.read_text(), 15)
+    mosquitto.start()
+    wait_until(lambda: "nothing stands in the way of readings any more" in watching.err.read_text(), 15)

@@ -31,6 +31,7 @@ export class Hub {
   #sent_at = 0;
   #ping_timer = null;
   #state = null;
+  #gateway = null;
 
   /** `makeLink(tell)` makes the link. */
   constructor(makeLink) {
@@ -43,7 +44,8 @@ export class Hub {
     this.#ports.set(port, { since: this.#link.position, pings: 0, entries: 0, batches: [] });
     port.onmessage = ({ data }) => this.#answer(port, data);
     this.#ping_timer ??= setInterval(() => this.#ping(), PING_MS);
-    if (this.#state) port.postMessage({ kind: "entries", entries: [this.#state] });
+    const known = [this.#state, this.#gateway].filter(Boolean);
+    if (known.length) port.postMessage({ kind: "entries", entries: known });
   }
 
   #answer(port, message) {
@@ -71,6 +73,7 @@ export class Hub {
       return;
     }
     if (entry.event === "state") this.#state = entry;
+    if (entry.event === "gateway") this.#gateway = entry;
     if (entry.event === "gap") for (const tab of this.#ports.values()) tab.since = entry.position;
     this.#batch.push(entry);
     if (this.#batch.length >= BATCH_LIMIT || Date.now() - this.#sent_at >= BATCH_MS) this.#flush();
@@ -117,6 +120,7 @@ export class Hub {
     if (this.#ports.size) return;
     this.#link.close();
     this.#state = null;
+    this.#gateway = null;
     this.#batch = [];
     clearInterval(this.#ping_timer);
     this.#ping_timer = null;

@@ -7,6 +7,7 @@
 // back at a position is exact, so renewing costs a round trip and nothing else. Heartbeats fire nothing in
 // JavaScript, hence a quiet stream and a dead one look alike.
 
+import { CLEAR } from "./readiness.js";
 import { IDLE, after, isLive } from "./status.js";
 
 const TICK_MS = 1_000;
@@ -39,8 +40,8 @@ export class Link {
   state = IDLE;
 
   /**
-   * `address(position)` is where the stream is; `tell(entry)` gets `{event: "reading" | "device" | "gap" | "time",
-   * position, data}`, `{event: "state", state}` and `{event: "far"}` (too much to replay: ask for everything anew).
+   * `address(position)` is where the stream is; `tell(entry)` gets `{event: "reading" | "device" | "alert" | "gap" |
+   * "time" | "gateway", position, data}`, `{event: "state", state}` and `{event: "far"}` (too much to replay: ask for everything anew).
    * `parts` stand in for the browser's in tests.
    */
   constructor(address, tell, parts = {}) {
@@ -104,6 +105,8 @@ export class Link {
     on("live", (event) => this.#live(event));
     on("message", (event) => this.#entry("reading", event));
     on("device", (event) => this.#entry("device", event));
+    on("alert", (event) => this.#entry("alert", event));
+    on("gateway", (event) => this.#gateway(event));
     on("heartbeat", (event) => this.#heartbeat(event));
     on("gap", (event) => this.#gap(event));
     on("bye", (event) => this.#bye(event));
@@ -124,6 +127,11 @@ export class Link {
     this.#replayed = 0;
     this.#become({ kind: "hello", position, head });
     this.#tell({ event: "time", data: { time, heard_at: this.#heard_at } });
+    this.#tell({ event: "gateway", data: CLEAR });
+  }
+
+  #gateway(event) {
+    this.#tell({ event: "gateway", data: this.#hear(event) });
   }
 
   #live(event) {

@@ -1,11 +1,13 @@
 // The page: devices, one session, and a view of all devices or of one.
 
 import { getDevices } from "./api.js";
+import { Alerts, alertSentence } from "./alerts.js";
+import { Banner } from "./banner.js";
 import { Devices } from "./devices.js";
 import { setAttribute, setText } from "./element.js";
 import { Feed } from "./feed.js";
 import { nextFrame } from "./frame.js";
-import { Gaps } from "./gaps.js";
+import { Gaps, gapSentence } from "./gaps.js";
 import { List } from "./list.js";
 import { Notices } from "./notices.js";
 import { parse } from "./route.js";
@@ -21,7 +23,10 @@ const find = (id) => document.getElementById(id);
 
 const devices = new Devices();
 const gaps = new Gaps();
-const notices = new Notices(find("notices"));
+const alerts = new Alerts();
+const gap_notices = new Notices(find("notices"), gapSentence);
+const alert_notices = new Notices(find("notices"), alertSentence);
+const banner = new Banner(find("gateway"));
 const now = () => session.now_ms;
 const list = new List(
   devices,
@@ -64,11 +69,18 @@ const session = new Session((take) => new Feed(take), getDevices, {
   },
   gap({ reason }) {
     gaps.open(reason, last_arrival_ms, now());
-    notices.show(gaps);
+    gap_notices.show(gaps.spans);
   },
   gapEnd({ at, received_at = at }) {
     gaps.end(received_at);
-    notices.show(gaps);
+    gap_notices.show(gaps.spans);
+  },
+  alert(alert) {
+    alerts.take(alert);
+    alert_notices.show(alerts.items);
+  },
+  gateway(readiness) {
+    banner.show(readiness);
   },
   state() {
     nextFrame(showState);

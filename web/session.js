@@ -30,8 +30,9 @@ export class Session {
   clock_offset_ms = 0;
 
   /**
-   * `page` is told: `snapshot(devices)`, `reading(reading, position)`, `device(known)`, `gap(gap)`,
-   * `gapEnd(reading)` (the first one after a gap, whether it is then applied or in the snapshot), `state(state)`.
+   * `page` is told: `snapshot(devices)`, `reading(reading, position)`, `device(known)`, `alert(alert)`, `gap(gap)`,
+   * `gateway(readiness)`, `gapEnd(reading)` (the first one after a gap, whether it is then applied or in the snapshot),
+   * `state(state)`.
    */
   constructor(makeFeed, getDevices, page) {
     this.#feed = makeFeed((message) => this.#take(message));
@@ -141,6 +142,8 @@ export class Session {
     if (entry.event === "state") {
       this.#linkState = entry.state;
       this.#page.state(this.state);
+    } else if (entry.event === "gateway") {
+      this.#page.gateway(entry.data);
     } else if (entry.event === "time") {
       this.clock_offset_ms = entry.data.time - entry.data.heard_at;
     } else if (entry.event === "gap") {
@@ -166,6 +169,7 @@ export class Session {
     if (position <= this.#position) return;
     this.#position = position;
     if (event === "reading") this.#page.reading(data, position);
-    else this.#page.device(data);
+    else if (event === "device") this.#page.device(data);
+    else this.#page.alert(data);
   }
 }

@@ -47,6 +47,11 @@ class Decoder:
             return [device_info(route.device, parsed, message.received_at_ms, self._limits)]
         return self._readings(route, parsed, message)
 
+    def device_of(self, topic: str) -> str:
+        """The device that a topic belongs to; empty when none does."""
+        route = self._route(topic)
+        return "" if isinstance(route, Rejected) else route.device
+
     def _route(self, topic: str) -> Route | Rejected:
         route = self._routes.get(topic)
         if route is None:

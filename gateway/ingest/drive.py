@@ -21,6 +21,9 @@ from paho.mqtt.enums import MQTTErrorCode
 TURN_S = 0.005
 """How long it reads before the loop gets its turn back, so that a flood starves neither streams nor requests."""
 
+BEHIND_S = 1.0
+"""It is behind when the socket was not emptied for so long, and until it has stayed empty at each look for as long."""
+
 MISC_INTERVAL_S = 1.0
 """How often paho looks after keepalive; its own loop uses the same second."""
 
@@ -50,6 +53,8 @@ class Drive:
         self.flowing.set()
         self._sock: Any = None
         self._misc: asyncio.TimerHandle | None = None
+        self._full_since: float | None = None
+        self._emptied_at: float | None = None
         self._attempt: asyncio.Future[Exception | None] | None = None
         self._is_wanted = False
         client.on_socket_open = self._on_open
@@ -105,6 +110,25 @@ class Drive:
                 self._loop.add_reader(self._sock, self._readable)
                 self._loop.call_soon(self._readable)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether messages come faster than they are read."""
+        now = self._loop.time()
+        if self._full_since is None or now - self._full_since < BEHIND_S:
+            return False
+        return self._emptied_at is None or now - self._emptied_at < BEHIND_S
+
+    def _was_emptied(self) -> None:
+        if not self.is_behind:
+            self._full_since = self._emptied_at = None
+        elif self._emptied_at is None:
+            self._emptied_at = self._loop.time()
+
+    def _was_left_full(self) -> None:
+        self._emptied_at = None
+        if self._full_since is None:
+            self._full_since = self._loop.time()
+
     # --- in the thread that connects ---------------------------------------------------------------------------------
 
     def _reconnect(self, attempt: asyncio.Future[Exception | None]) -> None:
@@ -153,6 +177,7 @@ class Drive:
         if self._misc is not None:
             self._misc.cancel()
             self._misc = None
+        self._full_since = self._emptied_at = None
 
     def _readable(self) -> None:
         turn_ends = self._loop.time() + TURN_S
@@ -162,7 +187,9 @@ class Drive:
             if not self._succeeds(self._client.loop_read):
                 return
             if self._sock is None or not bytes_waiting(self._sock):
+                self._was_emptied()
                 return
+        self._was_left_full()
         # TLS may hold decrypted bytes that the selector cannot see, so the next turn is asked for, not waited for.
         self._loop.call_soon(self._readable)
 

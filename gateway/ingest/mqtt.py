@@ -98,6 +98,11 @@ class Session:
         """Read from the broker again."""
         self._drive.resume()
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether messages come faster than they are read."""
+        return self._drive.is_behind
+
     def changes(self) -> Callable[[], None] | None:
         """What writes down the news about our session, on whatever thread; None when there is none."""
         return self._remembered.changes()

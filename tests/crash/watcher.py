@@ -155,7 +155,7 @@ class Watcher:
         track = self.track
         if block.retry_ms is not None:
             self._retry_s = min(1.0, block.retry_ms / 1000)
-        if block.event in (b"message", b"device") and block.id is not None:
+        if block.event in (b"message", b"device", b"alert") and block.id is not None:
             if not block.data:
                 track.moved(block.id)
                 return
@@ -170,7 +170,7 @@ class Watcher:
             track.moved(block.id)
         elif block.event == b"live":
             track.moved(json.loads(block.data)["position"])
-        elif block.event not in (b"latest", b"bye", b"message"):
+        elif block.event not in (b"latest", b"gateway", b"bye", b"message"):
             raise WireError(f"no event of ours: {block.event[:80]!r}")
 
     def _note_time(self) -> None:

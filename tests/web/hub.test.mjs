@@ -142,3 +142,12 @@ test("a new tab learns the state of the link at once", () => {
   link.tell({ event: "state", state: { phase: "live" } });
   assert.deepEqual({ phase: "live" }, join().got[0].entries[0].state);
 });
+
+test("a tab that joins late learns what stands in the way", () => {
+  const first = join();
+  first.say({ kind: "start", position: 10 });
+  link.tell({ event: "gateway", data: { status: "not ready" } });
+  const late = join();
+  const told = late.got.flatMap(({ entries = [] }) => entries).filter(({ event }) => event === "gateway");
+  assert.deepEqual([{ status: "not ready" }], told.map(({ data }) => data));
+});

@@ -162,3 +162,21 @@ test("a replay that is too long ends in asking for everything anew", () => {
   assert.equal("far", told.at(-1).event);
   assert.equal(false, link.isOpen);
 });
+
+test("what stands in the way is told, and forgotten with the connection that told it", () => {
+  const readiness = () => told.filter(({ event }) => event === "gateway").map(({ data }) => data.status);
+  link.open(10);
+  newest().hello(10);
+  newest().fire("gateway", "", { status: "not ready", faults: { ingest: "no broker" }, warnings: {} });
+  newest().hello(10);
+  assert.deepEqual(["ready", "not ready", "ready"], readiness());
+});
+
+test("an alert is an entry with a position", () => {
+  link.open(10);
+  newest().hello(10);
+  newest().fire("alert", 11, { device: "a", alert: "overflow", dropped: 5, since: 1 });
+  newest().fire("alert", 11, { device: "a", alert: "overflow", dropped: 5, since: 1 });
+  assert.equal(1, told.filter(({ event }) => event === "alert").length);
+  assert.equal(11, link.position);
+});

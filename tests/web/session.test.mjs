@@ -26,7 +26,7 @@ beforeEach(() => {
   mock.timers.enable({ apis: ["setTimeout"] });
   mock.method(console, "warn", () => {});
   [started, joins, answers] = [[], 0, []];
-  page = { seen: [], snapshots: 0, gaps: 0, gap_ends: 0, states: [] };
+  page = { seen: [], snapshots: 0, gaps: 0, gap_ends: 0, states: [], alerts: [], readiness: [] };
   session = new Session(
     (taker) => {
       take = taker;
@@ -43,6 +43,8 @@ beforeEach(() => {
       snapshot: () => (page.snapshots += 1),
       reading: (_reading, position) => page.seen.push(position),
       device() {},
+      alert: ({ dropped }) => page.alerts.push(dropped),
+      gateway: ({ status }) => page.readiness.push(status),
       gap: () => (page.gaps += 1),
       gapEnd: () => (page.gap_ends += 1),
       state: (state) => page.states.push(state.phase),
@@ -124,4 +126,20 @@ test("what is held is bounded, and what was let go is covered by a newer snapsho
   await settle();
   await answer(20_001);
   assert.deepEqual([20_002], page.seen);
+});
+
+test("an alert is an entry: held, ordered and never taken twice", async () => {
+  const alert = (position, dropped) =>
+    take({ kind: "entries", entries: [{ event: "alert", position, data: { device: "a", dropped } }] });
+  alert(9, 1);
+  alert(11, 2);
+  await answer(10);
+  alert(11, 2);
+  alert(12, 3);
+  assert.deepEqual([2, 3], page.alerts);
+});
+
+test("what stands in the way is no entry: told at once, also while a snapshot is under way", () => {
+  take({ kind: "entries", entries: [{ event: "gateway", data: { status: "not ready", faults: {}, warnings: {} } }] });
+  assert.deepEqual(["not ready"], page.readiness);
 });

@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import wait_until
+from tests.ingest.test_fair import locked
+
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install playwright")
 
 pytestmark = [pytest.mark.browser, pytest.mark.broker]
@@ -310,6 +313,32 @@ def test_a_page_without_devices_says_what_to_do(context: Any, gateway: Any, mosq
     page.wait_for_selector('.card[data-device="boiler"]')
     assert page.is_hidden("#empty")
     assert "61.5" in page.inner_text('.card[data-device="boiler"]')
+
+
+def test_the_page_says_what_stands_in_the_way_of_readings_and_what_was_dropped(
+    context: Any, mosquitto: Any, make_gateway: Any
+) -> None:
+    gateway = make_gateway("--broker", mosquitto.url, "--set", "log.max_waiting_messages=1000").start()
+    mosquitto.publish("sensors/<b>flood</b>/temperature", "1")
+    _known(gateway, 1)
+    page = _open(context, gateway)
+    assert page.inner_text("#gateway") == ""
+    with locked(max((gateway.folder / "data/log").glob("*.sqlite3"))):
+        mosquitto.publish_lines("sensors/<b>flood</b>/temperature", range(5000), "-q", "0")
+        wait_until(lambda: gateway.counter("messages_total") == 5001)
+    page.wait_for_selector("#notices .notice")
+    dropped = int(gateway.counter('dropped_total{device="<b>flood</b>"}'))
+    page.wait_for_function(f"document.querySelector('#notices').innerText.includes('{dropped:,} readings dropped')")
+    assert "<b>flood</b> sends faster than can be kept" in page.inner_text("#notices")
+    mosquitto.stop()
+    page.wait_for_selector("#gateway .fault")
+    assert "No readings come in: " in page.inner_text("#gateway")
+    assert page.get_attribute("#status", "data-phase") == "live"
+    other = _open(context, gateway)
+    other.wait_for_selector("#gateway .fault")
+    mosquitto.start()
+    for each in (page, other):
+        each.wait_for_selector("#gateway p", state="detached")
 
 
 def test_a_retained_value_says_that_its_age_is_unknown(
