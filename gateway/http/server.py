@@ -127,9 +127,22 @@ async def _read_and_leave(server: TCPServer) -> None:
     await server.idle_task.stop()
 
 
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Faults of ours as asyncio tells them; a connection that broke is none, and a thousand of them no page of tracebacks.
+
+    Hypercorn leaves some errors of a socket to asyncio: ETIMEDOUT of a reader that `TCP_USER_TIMEOUT` ended, for one.
+    """
+    error = context.get("exception")
+    if isinstance(error, OSError) and "client_connected_cb" in context["message"]:
+        _log.debug("a connection broke: %r", error)
+    else:
+        loop.default_exception_handler(context)
+
+
 async def serve_until(app: Quart, config: HypercornConfig, stopping: Callable[[], Awaitable[None]]) -> None:
     """Serve until ``stopping`` returns; it must have ended all streams by then. Returns within about twice `GRACE_S`."""
     stopped = asyncio.Event()
+    asyncio.get_running_loop().set_exception_handler(_report)
 
     async def trigger() -> None:
         await stopping()

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gateway.http import server
 from tests.conftest import GatewayProcess, Mosquitto, Pair, need, patient, wait_until
 from tests.reader import Body, get, parse
 
@@ -217,3 +218,19 @@ async def test_a_thousand_streams_end_whole_in_under_2_s(
     assert took_s < patient(2)
     assert "Traceback" not in gateway.output()
     assert "rror" not in gateway.output()
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "is_told"),
+    [
+        (TimeoutError(110, "Connection timed out"), "Unhandled exception in client_connected_cb", False),
+        (ConnectionResetError(), "Unhandled exception in client_connected_cb", False),
+        (ZeroDivisionError(), "Unhandled exception in client_connected_cb", True),
+        (OSError(), "Task exception was never retrieved", True),
+    ],
+)
+async def test_a_connection_that_breaks_prints_no_traceback(
+    error: Exception, message: str, is_told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    server._report(asyncio.get_running_loop(), {"message": message, "exception": error})
+    assert is_told == bool(caplog.records)
