@@ -176,6 +176,12 @@ def test_the_wire_explains_each_event(event: str) -> None:
     assert f"event: {event}\n" in WIRE
 
 
+def test_the_recommended_broker_configuration_is_shown_as_it_is_shipped() -> None:
+    lines = (ROOT / "docs/mosquitto.conf").read_text().splitlines()
+    settings = "\n".join(line for line in lines if line and not line.startswith("#"))
+    assert f"```text\n{settings}\n```" in (ROOT / "docs/operate.md").read_text()
+
+
 def test_links_between_pages_lead_somewhere() -> None:
     broken = [
         f"{page.name}: {target}"
