@@ -43,6 +43,18 @@ TRIES = 8
 AT_REST = ("log_head", "log_floor", "segments_corrupt_total")
 """What must be the same before and after the evidence is gathered."""
 
+MAX_MEMORY_BYTES = 256 * 2**20
+"""Of the gateway, at its worst moment: 1,000 readers, floods and a disk that refuses included."""
+
+MAX_FILES = 60
+"""Open at rest, beside one for each stream."""
+
+SMALL_FILES_BYTES = 2**20
+"""What lies in the data folder beside the segments, and what a checkpoint has not folded in yet."""
+
+TRIM_S = 11.0
+"""Retention looks every ten seconds; by then the disk must be within its bounds."""
+
 QUIET_S = 1.5
 """When nothing new has come for so long, what is missing is not coming."""
 
@@ -145,7 +157,27 @@ class Laboratory:
         for track in self.finished:
             self._counted.pop(id(track), None)
         self.finished.clear()
-        return Round(verdict, delivered, declared_lost, self.recorder.longest_pause_s, _memory_of(self.gateway.pid))
+        memory = _peak_memory_of(self.gateway.pid)
+        verdict.faults += await self._beyond_bounds(memory)
+        return Round(verdict, delivered, declared_lost, self.recorder.longest_pause_s, memory)
+
+    async def _beyond_bounds(self, memory: int) -> list[str]:
+        """Memory, files and disk of the gateway, where they are more than they may be."""
+        told = [f"memory: {memory} bytes"] if memory > MAX_MEMORY_BYTES else []
+        open_files = _open_files_of(self.gateway.pid)
+        streams = (await counters(self.gateway.port))["streams"]
+        if open_files > MAX_FILES + streams:
+            told.append(f"files: {open_files} open, with {streams:.0f} streams")
+        if (limit := self._disk_limit()) and not await self._until(lambda: self.gateway.disk_bytes() <= limit, TRIM_S):
+            told.append(f"disk: {self.gateway.disk_bytes()} bytes, and {limit} may be")
+        return told
+
+    def _disk_limit(self) -> int:
+        """What the log may take where its retention is set: that, a segment that is being filled and one that is ended."""
+        settings = self.kind.settings
+        if "log.retention_bytes" not in settings:
+            return 0
+        return int(settings["log.retention_bytes"]) + 2 * int(settings["log.segment_bytes"]) + SMALL_FILES_BYTES
 
     def _since_last_round(self, verdict: Verdict) -> tuple[int, int]:
         """What all streams got, and were told that they missed, in this round alone."""
@@ -271,8 +303,13 @@ def _unmount(folder: Path) -> None:
     subprocess.run(["umount", "-l", str(folder)], check=False)
 
 
-def _memory_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
+def _open_files_of(pid: int) -> int:
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def _peak_memory_of(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024
 
 
 def _numbers_in(segments: list[Path]) -> list[int] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import signal
@@ -141,6 +142,14 @@ class Gateway(Process):
                 return
             await asyncio.sleep(0.03)
         raise RuntimeError(f"the gateway is not ready after {timeout_s:g} s ({last!r}):\n{self.said()[-3000:]}")
+
+    def disk_bytes(self) -> int:
+        """Everything in the log's folder."""
+        total = 0
+        for path in self.log_folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                total += path.stat().st_size
+        return total
 
     def segments(self) -> list[Path]:
         """The segment files, oldest first."""

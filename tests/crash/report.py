@@ -95,7 +95,7 @@ def summary(outcomes: list[Outcome], first_seed: int) -> str:
         f"Messages that the broker sent again: {redelivered}; logged twice of them: 0 in every round that passed.\n"
         f"Lost by the broker itself when it was killed or restarted: {lost}; repeated by it or by a publisher as new "
         f"messages: {repeated}.\n"
-        f"Most memory of the gateway at the end of a round: {memory:.0f} MB.\n\n"
+        f"Most memory of the gateway at its worst moment: {memory:.0f} MB.\n\n"
         f"{table(outcomes)}"
     )
 
