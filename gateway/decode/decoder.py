@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.decode.device_time import TIME_KEYS, measured_at_ms
+from gateway.decode.flat import FlatReports
 from gateway.decode.info import availability, device_info
 from gateway.decode.limits import Limits
 from gateway.decode.payload import parse
@@ -26,11 +27,15 @@ _LOST_LEVELS = frozenset({"", ".", ".."})
 
 
 class Decoder:
-    """Turns messages into what they say, by the first of ``patterns`` that fits the topic. Holds no other state."""
+    """Turns messages into what they say, by the first of ``patterns`` that fits the topic.
+
+    What it remembers (routes, good metric names) only saves time: it says the same of a message whatever came before.
+    """
 
     def __init__(self, patterns: list[Pattern], limits: Limits) -> None:
         self._patterns = patterns
         self._limits = limits
+        self._flat = FlatReports(limits)
         self._routes: dict[str, Route | Rejected] = {}
 
     def decode(self, message: Message) -> list[Decoded]:
@@ -38,6 +43,12 @@ class Decoder:
         route = self._route(message.topic)
         if isinstance(route, Rejected):
             return [route]
+        if route.kind == "readings" and (reading := self._flat.reading(route, message)) is not None:
+            return [reading]
+        return self._whole(route, message)
+
+    def _whole(self, route: Route, message: Message) -> list[Decoded]:
+        """The way that every message may go; `FlatReports` is the short one."""
         parsed = parse(message.payload, self._limits)
         if isinstance(parsed, Rejected):
             return [parsed]

@@ -9,7 +9,10 @@ MAX_SAFE_INTEGER = 2**53 - 1
 
 MAX_MAGNITUDE = 1e100
 """No quantity comes near; what is beyond is a broken sensor's way to say "no value" (C's DBL_MAX), and costs each reader
-of the log 20 µs a number. Numbers nearer to 0 than its inverse are 0."""
+of the log 20 µs a number."""
+
+NOTHING = 1 / MAX_MAGNITUDE
+"""Numbers nearer to 0 are 0."""
 
 MAX_METRIC_CHARACTERS = 128
 MAX_LABEL_CHARACTERS = 200

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from gateway.decode.limits import MAX_MAGNITUDE, MAX_METRIC_CHARACTERS, MAX_SAFE_INTEGER, Limits
+from gateway.decode.limits import MAX_MAGNITUDE, MAX_METRIC_CHARACTERS, MAX_SAFE_INTEGER, NOTHING, Limits
 from gateway.decode.units import senml_unit
 from gateway.reading import Rejected, Value
-
-_NOTHING = 1 / MAX_MAGNITUDE
 
 VISITS_PER_METRIC = 20
 """Nulls and empty arrays are no metrics, but looking at each of the 87,000 that fit into one payload takes 50 ms."""
@@ -64,7 +62,7 @@ class Flattened:
     def _add_scalar(self, path: str, value: Value) -> None:
         problem = self._problem(path, value)
         if problem is None:
-            is_nothing = type(value) is float and -_NOTHING < value < _NOTHING
+            is_nothing = type(value) is float and -NOTHING < value < NOTHING
             self.values[path] = 0.0 if is_nothing else value
         else:
             self._reject(problem)

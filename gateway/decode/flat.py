@@ -1,0 +1,78 @@
+"""The short way for the usual report: one flat JSON object of numbers, booleans and short text, or one number.
+
+It takes a fifth of the time of the whole way (`payload`, `device_time`, `values`), and never has an opinion of its own:
+what is unusual in any respect gives None here and goes the whole way. A test holds that both say the same of any JSON.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gateway.decode.device_time import TIME_KEYS, measured_at_ms
+from gateway.decode.limits import MAX_MAGNITUDE, MAX_METRIC_CHARACTERS, MAX_SAFE_INTEGER, NOTHING, Limits
+from gateway.decode.payload import LARGE_BYTES
+from gateway.reading import Message, Reading, Value
+from gateway.topic import Route
+
+MAX_NAMES = 10_000
+"""Good metric names that are remembered; then the memory starts anew, so names that never end cannot grow it."""
+
+_object = msgspec.json.Decoder(dict[str, Value | None]).decode
+_number = msgspec.json.Decoder(float | int | bool).decode
+
+_TIMES = frozenset(TIME_KEYS)
+
+
+class FlatReports:
+    """Makes readings of flat reports. Holds nothing but the metric names that it found good."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._max_bytes = min(LARGE_BYTES, limits.max_payload_bytes)
+        self._max_metrics, self._max_text = limits.max_metrics, limits.max_text_bytes
+        self._names: set[str] = set()
+
+    def reading(self, route: Route, message: Message) -> Reading | None:
+        """The one reading that the message is, or None when somebody else should look at it."""
+        payload = message.payload
+        if len(payload) > self._max_bytes:
+            return None
+        try:
+            report: dict[str, Any] = {route.metric: _number(payload)} if route.metric else _object(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        if len(report) > self._max_metrics:
+            return None
+        measured = None
+        if not (route.metric or _TIMES.isdisjoint(report)):
+            measured = measured_at_ms(report, message.received_at_ms)
+            report = {key: value for key, value in report.items() if key not in _TIMES}
+        if None in report.values():
+            report = {key: value for key, value in report.items() if value is not None}
+        is_usual = report and (self._names.issuperset(report) or self._learn(report)) and self._take(report)
+        return Reading(route.device, report, message.received_at_ms, measured, message.retain) if is_usual else None
+
+    def _learn(self, names: dict[str, Value]) -> bool:
+        """Whether all of these are good names; they are known then."""
+        if not all(0 < len(name) <= MAX_METRIC_CHARACTERS and name.isprintable() for name in names):
+            return False
+        if len(self._names) + len(names) > MAX_NAMES:
+            self._names.clear()
+        self._names.update(names)
+        return True
+
+    def _take(self, values: dict[str, Value]) -> bool:
+        """Whether all of these are usual values; zeros lose their sign, as they do on the whole way."""
+        for metric, value in values.items():
+            if type(value) is float:
+                if value == 0:
+                    values[metric] = 0.0
+                elif not NOTHING <= abs(value) <= MAX_MAGNITUDE:
+                    return False
+            elif type(value) is int:
+                if not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
+                    return False
+            elif type(value) is str and (len(value) > self._max_text or not value.isascii()):
+                return False
+        return True
