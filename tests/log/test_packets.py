@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,13 @@ def test_a_restart_knows_what_the_life_before_knew(messages: list[tuple[int, int
 
 def test_topic_and_payload_do_not_run_together() -> None:
     assert content_hash("ab", b"c") != content_hash("a", b"bc")
+
+
+@given(st.text(max_size=4) | st.just("t" * 300), st.binary(max_size=300))
+def test_the_hash_stays_what_stored_marks_were_made_with(topic: str, payload: bytes) -> None:
+    name = topic.encode("utf-8", "surrogatepass")
+    whole = hashlib.blake2b(len(name).to_bytes(4, "little") + name + payload, digest_size=8).digest()
+    assert int.from_bytes(whole, "little") == content_hash(topic, payload) == content_hash(topic, payload)
 
 
 def test_a_topic_that_is_no_unicode_has_a_hash_too() -> None:
