@@ -27,6 +27,16 @@ SCAN_ENTRIES = 100_000
 FULL_BYTES = 65_536
 """With less than this left a failed write means a full disk: SQLite then reports its shared memory file as an I/O error."""
 
+_COLUMNS: dict[str, Any] = {"seq": int, "kind": str, "device": str, "received_at_ms": int, "data": str}
+
+_ROW = f"({', '.join('?' * len(_COLUMNS))})"
+_INSERTS = [(rows, f"INSERT OR REPLACE INTO entry VALUES {', '.join([_ROW] * rows)}") for rows in (100, 10, 1)]  # noqa: S608 - no values in it
+"""Statements by how many rows they take. Each one lets go of the interpreter's lock, and waits up to 5 ms to get it back
+while the event loop is busy: a commit of 500 rows, one to a statement, could take seconds.
+
+REPLACE, because a COMMIT that failed late may have left these very rows behind.
+"""
+
 Durability = Literal["process", "power"]
 SYNCHRONOUS = {"process": "NORMAL", "power": "FULL"}
 """With WAL, NORMAL survives the death of the process, FULL also that of the power (sqlite.org/pragma.html)."""
@@ -79,8 +89,7 @@ class OpenSegment:
     def _make(self, seams: tuple[Seam, ...]) -> None:
         with self._transaction():
             database = sqlite_utils.Database(self._connection)
-            columns: dict[str, Any] = {"seq": int, "kind": str, "device": str, "received_at_ms": int, "data": str}
-            database.table("entry").create(columns, pk="seq", if_not_exists=True)
+            database.table("entry").create(_COLUMNS, pk="seq", if_not_exists=True)
             database.table("seam").create({"next": int, "after": int}, pk="next", if_not_exists=True)
             database.table("packet").create({"batch": int, "marks": bytes}, pk="batch", if_not_exists=True)
             rows = [(seam.next, seam.after) for seam in seams]
@@ -103,15 +112,25 @@ class OpenSegment:
 
         Raises FullError, StorageError or DamagedError; nothing is visible then, and the same call may be made again.
         """
-        rows = [(e.seq, e.kind, e.device, e.received_at_ms, entry_data(e).decode()) for e in entries]
+        values: list[int | str] = []
+        for entry in entries:
+            values += entry.seq, entry.kind, entry.device, entry.received_at_ms, entry_data(entry).decode()
         with _translated("appending to", self.path):
             if not self.path.exists():
                 raise DamagedError(f"appending to {self.path}: the file is gone")
             with self._transaction():
-                # REPLACE, because a COMMIT that failed late may have left these very rows behind.
-                self._connection.executemany("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?)", rows)
+                self._insert(values)
                 if packets:
                     self._connection.execute("INSERT INTO packet (marks) VALUES (?)", [packets])
+
+    def _insert(self, values: list[int | str]) -> None:
+        """Rows given one after the other, as many to a statement as there are."""
+        at = 0
+        for rows, statement in _INSERTS:
+            step = rows * len(_COLUMNS)
+            while at + step <= len(values):
+                self._connection.execute(statement, values[at : at + step])
+                at += step
 
     def close(self) -> None:
         """Fold the write-ahead log into the file and close it."""
