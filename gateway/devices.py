@@ -5,13 +5,14 @@ Pure: `Registry.apply` is called with each commit's entries, before any stream w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from typing import Literal
 
 import msgspec
 
 from gateway.frame import entry_data
-from gateway.reading import Entry, MetricInfo, Value
+from gateway.reading import Draft, Entry, MetricInfo, Value
 from gateway.selection import Selection
 
 Status = Literal["online", "offline", "silent", "unknown"]
@@ -20,7 +21,7 @@ GAP_WEIGHT = 0.2
 """How much the newest pause between readings counts in the usual one: a new rhythm is learned in about ten readings."""
 
 
-class ReadingData(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class ReadingData(msgspec.Struct, frozen=True, omit_defaults=True):
     """The JSON of a reading; the order of its keys is that of `docs/wire.md`."""
 
     device: str
@@ -75,6 +76,19 @@ class DeviceState(msgspec.Struct, omit_defaults=True):
     usual_gap_ms: float = 0
 
 
+class _Waiting(msgspec.Struct, frozen=True):
+    """The newest reading of a device, while its values are not folded in."""
+
+    reading: ReadingData
+    received_at_ms: int
+    names: list[str]
+
+    def replaces(self, older: _Waiting) -> bool:
+        """Whether this alone leaves the same behind as the older one and then this, whatever was known before both."""
+        new, old = self.reading, older.reading
+        return self.names == older.names and new.at >= old.at and not new.retained and not old.retained
+
+
 class _Shown(msgspec.Struct, omit_defaults=True):
     """The part of a state that goes to browsers."""
 
@@ -99,6 +113,7 @@ class Registry:
         self.position = 0
         self._states: dict[str, DeviceState] = {}
         self._shown: dict[str, bytes] = {}
+        self._waiting: dict[str, _Waiting] = {}
         self._dirty: set[str] = set()
         self.max_metrics = max_metrics
 
@@ -113,6 +128,7 @@ class Registry:
 
     def changes(self) -> tuple[dict[str, bytes], int]:
         """The states that changed since the last call, as JSON, and the position that they stand for."""
+        self._settle_all()
         changed = {device: _encode(self._states[device]) for device in self._dirty}
         self._dirty.clear()
         return changed, self.position
@@ -124,16 +140,18 @@ class Registry:
         return device in self._states
 
     def __iter__(self) -> Iterator[DeviceState]:
+        self._settle_all()
         return iter(self._states.values())
 
     def get(self, device: str) -> DeviceState | None:
         """The state of one device, or None when nothing is known of it."""
+        self._settle(device)
         return self._states.get(device)
 
     def shown(self, selection: Selection, metrics: frozenset[str] = frozenset()) -> list[bytes]:
         """The states of ``selection`` as JSON for browsers, by name; with ``metrics``, only those, and only where any is."""
         names = selection.names if not selection.globs else (name for name in self._states if name in selection)
-        states = [self._states[name] for name in sorted(names) if name in self._states]
+        states = [state for name in sorted(names) if (state := self.get(name)) is not None]
         if not metrics:
             return [self._show(state) for state in states]
         return [_encode(_shown(state, metrics)) for state in states if metrics & state.values.keys()]
@@ -144,18 +162,17 @@ class Registry:
             text = self._shown[state.device] = _encode(_shown(state))
         return text
 
-    def apply(self, entries: Iterable[Entry]) -> None:
-        """Take what was appended, in order."""
-        for entry in entries:
-            self.position = entry.seq
+    def apply(self, entries: Sequence[Entry], drafts: Sequence[Draft] = ()) -> None:
+        """Take what was appended, in order. ``drafts`` are what the entries were, where that is at hand: it is the same."""
+        for entry, draft in zip_longest(entries, drafts):
+            content = draft.content if draft else None
             if entry.kind == "reading":
-                self._apply_reading(_decode_reading(entry_data(entry)), entry.received_at_ms)
+                reading = content if isinstance(content, ReadingData) else _decode_reading(entry_data(entry))
+                self._apply_reading(reading, entry.received_at_ms)
             elif entry.kind == "device":
-                self._apply_device(_decode_device(entry_data(entry)))
-            else:
-                continue
-            self._shown.pop(entry.device, None)
-            self._dirty.add(entry.device)
+                self._apply_device(content if isinstance(content, DeviceData) else _decode_device(entry_data(entry)))
+        if entries:
+            self.position = entries[-1].seq
 
     def _state(self, device: str) -> DeviceState:
         state = self._states.get(device)
@@ -163,7 +180,33 @@ class Registry:
             state = self._states[device] = DeviceState(device, values={}, metrics={})
         return state
 
+    def _changed(self, device: str) -> None:
+        self._shown.pop(device, None)
+        self._dirty.add(device)
+
     def _apply_reading(self, reading: ReadingData, received_at_ms: int) -> None:
+        """Learn the pause, and let the values wait: mostly the next reading replaces them before anybody looks."""
+        state = self._state(reading.device)
+        newer = _Waiting(reading, received_at_ms, list(reading.values))
+        if (waiting := self._waiting.get(reading.device)) is None:
+            self._changed(reading.device)
+        elif not newer.replaces(waiting):
+            self._fold(waiting)
+        self._waiting[reading.device] = newer
+        if not reading.retained:
+            _learn_gap(state, received_at_ms)
+
+    def _settle_all(self) -> None:
+        for device in list(self._waiting):
+            self._settle(device)
+
+    def _settle(self, device: str) -> None:
+        """Before anybody looks at a device, its newest reading is folded in."""
+        if (waiting := self._waiting.pop(device, None)) is not None:
+            self._fold(waiting)
+
+    def _fold(self, waiting: _Waiting) -> None:
+        reading = waiting.reading
         state = self._state(reading.device)
         for metric, value in reading.values.items():
             known = state.values.get(metric)
@@ -173,12 +216,12 @@ class Registry:
             if known is None or reading.at >= known.at or known.retained:
                 info = state.metrics.get(metric) or MetricInfo()
                 state.values[metric] = Latest(
-                    value, reading.at, received_at_ms, info.unit, info.label, reading.retained
+                    value, reading.at, waiting.received_at_ms, info.unit, info.label, reading.retained
                 )
-        if not reading.retained:
-            _learn_gap(state, received_at_ms)
 
     def _apply_device(self, told: DeviceData) -> None:
+        self._settle(told.device)
+        self._changed(told.device)
         state = self._state(told.device)
         state.status, state.since = told.status, told.since
         state.label = told.label or state.label

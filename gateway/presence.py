@@ -64,14 +64,11 @@ class Presence:
             status: Status = "online" if not reading.retained else known.status if known else "unknown"
             drafts.append(self._announce(reading.device, status, reading.received_at_ms, metrics=metrics))
         measured, received = reading.measured_at_ms, reading.received_at_ms
-        data = ReadingData(
-            device=reading.device,
-            at=received if measured is None else measured,
-            values=reading.values,
-            received_at=None if measured is None else received,
-            retained=reading.retained,
-        )
-        drafts.append(Draft("reading", reading.device, received, _encode(data)))
+        if measured is None:
+            data = ReadingData(reading.device, received, reading.values, None, reading.retained)
+        else:
+            data = ReadingData(reading.device, measured, reading.values, received, reading.retained)
+        drafts.append(Draft("reading", reading.device, received, _encode(data), data))
         return drafts
 
     def _is_known(self, reading: Reading) -> bool:
@@ -137,7 +134,7 @@ class Presence:
         data = DeviceData(
             device=device, status=status, since=known.since, label=label, model=model, metrics=metrics or {}
         )
-        return Draft("device", device, now_ms, _encode(data))
+        return Draft("device", device, now_ms, _encode(data), data)
 
     def silent(self, now_ms: int, listening_since_ms: int) -> list[Draft]:
         """Drafts for devices that were online and say nothing for much longer than is usual for them.

@@ -89,12 +89,17 @@ Decoded = Reading | DeviceInfo | Rejected
 
 
 class Draft(msgspec.Struct, frozen=True, gc=False):
-    """An entry that has no number yet; ``data`` is its JSON text, encoded once."""
+    """An entry that has no number yet; ``data`` is its JSON text, encoded once.
+
+    ``content`` is what ``data`` was encoded from, where that is at hand: it saves decoding. It goes with the draft, so
+    that what is kept of many entries holds their bytes alone.
+    """
 
     kind: Kind
     device: str
     received_at_ms: int
     data: bytes
+    content: msgspec.Struct | None = None
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):

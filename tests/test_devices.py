@@ -11,9 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import frame
+from gateway.decode import Decoder, Limits
 from gateway.devices import GAP_WEIGHT, Registry
-from gateway.reading import Draft, Entry
+from gateway.presence import Presence
+from gateway.reading import Draft, Entry, Message, Rejected
 from gateway.selection import ALL, select
+from gateway.topic import Pattern
+
+NOW = 1_795_335_752_114
 
 METRICS = ("temperature", "humidity", "door")
 values = st.dictionaries(
@@ -122,6 +127,82 @@ def test_stored_changes_load_as_the_same_state_and_go_on_alike(log, cut):
     kept.apply([more])
     loaded.apply([more])
     assert kept.get("a") == loaded.get("a")
+
+
+def exactly(registry: Registry) -> bytes:
+    """All that is known, in the order in which it is held."""
+    return msgspec.json.encode([list(registry), registry.position, len(registry)])
+
+
+@settings(max_examples=200, deadline=None)
+@given(logs, st.integers(1, 3), st.lists(st.booleans(), min_size=25, max_size=25))
+def test_it_does_not_matter_when_somebody_looks(log, max_metrics, looks):
+    looked, left = Registry(max_metrics), Registry(max_metrics)
+    for each, look in zip(entries_of(log), looks, strict=False):
+        looked.apply([each])
+        left.apply([each])
+        assert set("abc") & {state.device for state in looked} == {name for name in "abc" if name in left}
+        if look:
+            assert looked.get(each.device) == left.get(each.device)
+    assert exactly(looked) == exactly(left)
+
+
+same_names = st.lists(
+    st.tuples(
+        st.just("a"), st.fixed_dictionaries({"values": st.just({"x": 1, "y": 2}), "at": st.integers(0, 9)}), st.just(1)
+    )
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.tuples(logs, same_names, logs).map(lambda parts: [*parts[0], *parts[1], *parts[2]]), st.integers(1, 4))
+def test_a_reading_that_replaces_another_leaves_the_same_behind(log, max_metrics):
+    folded, left = Registry(max_metrics), Registry(max_metrics)
+    for each in entries_of(log):
+        folded.apply([each])
+        folded.get(each.device)
+    left.apply(entries_of(log))
+    assert exactly(folded) == exactly(left)
+
+
+messages = st.lists(
+    st.tuples(
+        st.sampled_from(["s/a", "s/b", "s/a/m/x", "s/a/availability", "s/b/info"]),
+        st.one_of(
+            st.dictionaries(st.sampled_from([*METRICS, "time"]), st.floats() | st.integers() | st.text(max_size=3)).map(
+                json.dumps
+            ),
+            st.sampled_from(["1", "-0.0", "1e22", "online", "offline", '{"x":{"value":1.0,"unit":"W"}}', "[1,[2]]"]),
+            st.just('{"label":"L","model":"M","metrics":{"x":{"unit":"V"}}}'),
+        ),
+        st.booleans(),
+    ),
+    max_size=15,
+)
+PATTERNS = [
+    Pattern("availability", "s/{device}/availability"),
+    Pattern("info", "s/{device}/info"),
+    Pattern("readings", "s/{device}/m/{metric}"),
+    Pattern("readings", "s/{device}"),
+]
+
+
+@settings(max_examples=150, deadline=None)
+@given(messages)
+def test_drafts_give_the_same_state_as_the_frames_that_they_become(sent):
+    decoder, presence = Decoder(PATTERNS, Limits()), Presence(Registry(), 10, 300)
+    decoded = [
+        each
+        for at, (topic, payload, retain) in enumerate(sent)
+        for each in decoder.decode(Message(topic, payload.encode(), 1, retain, False, 1, NOW + at))
+    ]
+    drafts = [draft for each in decoded if not isinstance(each, Rejected) for draft in presence.drafts(each)]
+    entries = [frame.numbered(draft, seq) for seq, draft in enumerate(drafts, 100)]
+    assert all(draft.content is not None for draft in drafts)
+    live, replayed = Registry(), Registry()
+    live.apply(entries, drafts)
+    replayed.apply(entries)
+    assert exactly(replayed) == exactly(live)
 
 
 def test_changes_are_those_since_the_last_call():

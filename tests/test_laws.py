@@ -224,7 +224,7 @@ class TestCommitFirst:
         log = await open_log(tmp_path)
         on_disk: list[int] = []
 
-        def look(entries: list[Entry]) -> None:
+        def look(entries: list[Entry], _: list[Draft]) -> None:
             with closing(sqlite3.connect(f"file:{segments(tmp_path)[-1]}?mode=ro", uri=True)) as other:
                 on_disk.extend(seq for (seq,) in other.execute("SELECT seq FROM entry"))
 

@@ -31,12 +31,13 @@ _T = TypeVar("_T")
 class Log:
     """Make it with `Log.open`. What it calls visible has been committed (law 2).
 
-    ``listeners`` are called with the entries of each commit, before any stream wakes; they must not block.
+    ``listeners`` are called with the entries of each commit, and the drafts that they were, before any stream wakes; they
+    must not block.
     """
 
     def __init__(self, settings: LogSettings, counters: Counters, writer: Writer, opened: Opened) -> None:
         self._settings, self._counters, self._writer = settings, counters, writer
-        self.listeners: list[Callable[[list[Entry]], None]] = []
+        self.listeners: list[Callable[[list[Entry], list[Draft]], None]] = []
         self.packets = PacketWindow(settings.packet_window, opened.packets)
         self._last_received_at_ms = opened.last_received_at_ms
         lost_oldest = bool(opened.damaged) and opened.damaged[0] < opened.segments[0].path.name
@@ -127,10 +128,10 @@ class Log:
         return self._appender.failing
 
     async def _commit(self, drafts: list[Draft], marks: bytes) -> None:
-        self._show(await self._write(partial(self._writer.commit, drafts, marks)))
+        self._show(await self._write(partial(self._writer.commit, drafts, marks)), drafts)
 
-    def _show(self, change: Change) -> None:
-        """Make a change visible: the one place where the head moves."""
+    def _show(self, change: Change, drafts: list[Draft] | None = None) -> None:
+        """Make a change visible: the one place where the head moves. ``drafts`` are what its entries were."""
         for facts in change.segments:
             self._shelf.put(facts)
         for facts in change.damaged:
@@ -138,10 +139,9 @@ class Log:
         if not change.entries:
             return
         self._tail.add(change.entries)
-        for entry in change.entries:
-            self._counters.entries_total[entry.kind] += 1
+        self._counters.entries_total.update([entry.kind for entry in change.entries])
         for listener in self.listeners:
-            listener(change.entries)
+            listener(change.entries, drafts or [])
         self._watches.wake({entry.device for entry in change.entries})
 
     async def _write(self, work: Callable[[], _T]) -> _T:

@@ -53,11 +53,11 @@ VISIBLE_BEFORE_COMMIT = Mutant(
     (
         Change(
             "log/log.py",
-            "        self._show(await self._write(partial(self._writer.commit, drafts, marks)))\n",
+            "        self._show(await self._write(partial(self._writer.commit, drafts, marks)), drafts)\n",
             "        entries = await self._write(partial(self._writer.numbered, drafts))\n"
             "        if entries and entries[-1].seq > self.head:\n"
             "            facts = self._writer._facts._replace(last=entries[-1].seq)\n"
-            "            self._show(Change(entries, [facts], []))\n"
+            "            self._show(Change(entries, [facts], []), drafts)\n"
             "        change = await self._write(partial(self._writer.commit, drafts, marks))\n"
             "        self._show(change._replace(entries=[]))\n",
         ),

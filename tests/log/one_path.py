@@ -133,7 +133,7 @@ class OnePath(RuleBasedStateMachine):
     async def _open(self) -> None:
         self.log = await Log.open(LogSettings(self.folder, **self.limits), Counters())
         self.registry = Registry()
-        self.log.listeners += [self.logged.extend, self.registry.apply]
+        self.log.listeners += [lambda entries, _: self.logged.extend(entries), self.registry.apply]
 
     @rule(
         target=readers,

@@ -34,11 +34,15 @@ async def open_log(folder: Path, known_position: int = 0, **settings: Any) -> Lo
 async def append(log: Log, *drafts: Draft) -> list[Entry]:
     """One commit with all of ``drafts``; returns the entries that they became."""
     appended: list[Entry] = []
-    log.listeners.append(appended.extend)
+
+    def listen(entries: list[Entry], _: list[Draft]) -> None:
+        appended.extend(entries)
+
+    log.listeners.append(listen)
     log.append(Deposit(list(drafts)))
     await log.drain()
     await until(lambda: not log.waiting, 20)
-    log.listeners.remove(appended.extend)
+    log.listeners.remove(listen)
     return appended
 
 
