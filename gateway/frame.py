@@ -6,6 +6,7 @@ which holds no raw line break; ids are digits only, because other characters for
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -23,9 +24,12 @@ def entry_frame(kind: Kind, seq: int, data: bytes) -> bytes:
     return b"event: %b\nid: %d\ndata: %b\n\n" % (kind.encode(), seq, data)
 
 
-def numbered(draft: Draft, seq: int) -> Entry:
-    """The entry that ``draft`` becomes under the number ``seq``."""
-    return Entry(seq, draft.kind, draft.device, draft.received_at_ms, entry_frame(draft.kind, seq, draft.data))
+def numbered(drafts: Iterable[Draft], first: int) -> list[Entry]:
+    """The entries that ``drafts`` become under the numbers from ``first`` on."""
+    return [
+        Entry(seq, draft.kind, draft.device, draft.received_at_ms, entry_frame(draft.kind, seq, draft.data))
+        for seq, draft in enumerate(drafts, first)
+    ]
 
 
 def entry_data(entry: Entry) -> bytes:

@@ -23,7 +23,7 @@ logs = st.lists(readings | statuses | alerts, max_size=12)
 
 
 def entry(seq: int, kind: str, device: str, data: dict[str, Any]) -> Entry:
-    return frame.numbered(Draft(kind, device, seq, msgspec.json.encode({"device": device, **data})), seq)
+    return frame.numbered([Draft(kind, device, seq, msgspec.json.encode({"device": device, **data}))], seq)[0]
 
 
 def reading(seq: int, device: str, said: dict[str, Any], **others: Any) -> Entry:

@@ -43,7 +43,7 @@ logs = st.lists(
 
 
 def entry(seq: int, kind: str, device: str, received_at: int, said: dict[str, Any]) -> Entry:
-    return frame.numbered(Draft(kind, device, received_at, msgspec.json.encode({"device": device, **said})), seq)
+    return frame.numbered([Draft(kind, device, received_at, msgspec.json.encode({"device": device, **said}))], seq)[0]
 
 
 def entries_of(log: list[tuple[str, dict[str, Any] | None, int]]) -> list[Entry]:
@@ -197,7 +197,7 @@ def test_drafts_give_the_same_state_as_the_frames_that_they_become(sent):
         for each in decoder.decode(Message(topic, payload.encode(), 1, retain, False, 1, NOW + at))
     ]
     drafts = [draft for each in decoded if not isinstance(each, Rejected) for draft in presence.drafts(each)]
-    entries = [frame.numbered(draft, seq) for seq, draft in enumerate(drafts, 100)]
+    entries = frame.numbered(drafts, 100)
     assert all(draft.content is not None for draft in drafts)
     live, replayed = Registry(), Registry()
     live.apply(entries, drafts)

@@ -39,7 +39,7 @@ def parsed(stream: bytes) -> list[dict[str, str]]:
 @given(st.sampled_from(["reading", "device", "alert"]), seqs, texts, values)
 def test_whatever_a_device_says_its_frame_is_one_block_with_that_id_and_data(kind, seq, device, said):
     data = msgspec.json.encode({"device": device, "values": said})
-    entry = frame.numbered(Draft(kind, device, 1, data), seq)
+    (entry,) = frame.numbered([Draft(kind, device, 1, data)], seq)
     (block,) = parsed(entry.frame)
     assert str(seq) == block["id"]
     assert {"device": device, "values": said} == json.loads(block["data"])
@@ -90,6 +90,6 @@ def test_blocks_in_one_piece_stay_apart():
 
 
 def test_a_number_makes_an_entry_of_a_draft_and_changes_nothing_else():
-    entry = frame.numbered(Draft("reading", "a", 17, b'{"x":1}'), 3)
+    (entry,) = frame.numbered([Draft("reading", "a", 17, b'{"x":1}')], 3)
     assert (3, "reading", "a", 17) == (entry.seq, entry.kind, entry.device, entry.received_at_ms)
     assert b'id: 3\ndata: {"x":1}\n\n' == entry.frame

@@ -36,7 +36,7 @@ class Station:
     def _append(self, drafts: list[Draft]) -> list[dict[str, Any]]:
         for draft in drafts:
             self.seq += 1
-            self.registry.apply([numbered(draft, self.seq)])
+            self.registry.apply(numbered([draft], self.seq))
         return [{"kind": draft.kind, **json.loads(draft.data)} for draft in drafts]
 
     def status(self, device: str = "a") -> tuple[str, int]:

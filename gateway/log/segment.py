@@ -15,10 +15,10 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import sqlite_utils
 
-from gateway.frame import entry_data, entry_frame
+from gateway.frame import entry_frame
 from gateway.log.faults import DamagedError, FullError, StorageError, translated_os
 from gateway.log.files import MAX_ENTRIES, Facts, Seam, bytes_on_disk, first_of
-from gateway.reading import Entry, Kind
+from gateway.reading import Draft, Entry, Kind
 from gateway.selection import Selection
 
 SCAN_ENTRIES = 100_000
@@ -107,14 +107,15 @@ class OpenSegment:
                 self._connection.execute("ROLLBACK")
             raise
 
-    def append(self, entries: list[Entry], packets: bytes) -> None:
-        """Commit all of ``entries`` or none. ``packets`` are the marks of the messages they came in, see `packets.py`.
+    def append(self, first: int, drafts: list[Draft], packets: bytes) -> None:
+        """Commit all of ``drafts`` under the numbers from ``first`` on, or none.
 
+        ``packets`` are the marks of the messages they came in, see `packets.py`.
         Raises FullError, StorageError or DamagedError; nothing is visible then, and the same call may be made again.
         """
         values: list[int | str] = []
-        for entry in entries:
-            values += entry.seq, entry.kind, entry.device, entry.received_at_ms, entry_data(entry).decode()
+        for seq, draft in enumerate(drafts, first):
+            values += seq, draft.kind, draft.device, draft.received_at_ms, draft.data.decode()
         with _translated("appending to", self.path):
             if not self.path.exists():
                 raise DamagedError(f"appending to {self.path}: the file is gone")

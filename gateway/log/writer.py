@@ -165,8 +165,8 @@ class Writer:
     def _append(self, drafts: list[Draft], packets: bytes) -> list[Entry]:
         if self._open is None:
             raise LogError("the log is closed")
-        entries = [numbered(draft, seq) for seq, draft in enumerate(drafts, self._next)]
-        self._open.append(entries, packets)
+        self._open.append(self._next, drafts, packets)
+        entries = numbered(drafts, self._next)
         self._next += len(entries)
         self._high_water.move(self._next - 1)
         if entries:

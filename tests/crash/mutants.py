@@ -65,7 +65,7 @@ VISIBLE_BEFORE_COMMIT = Mutant(
             "log/writer.py",
             "    def _append(self, drafts",
             "    def numbered(self, drafts: list[Draft]) -> list[Entry]:\n"
-            "        return [numbered(draft, seq) for seq, draft in enumerate(drafts, self._next)]\n\n"
+            "        return numbered(drafts, self._next)\n\n"
             "    def _append(self, drafts",
         ),
     ),

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gateway import frame
 from gateway.counters import Counters
 from gateway.log import Deposit, Log, LogSettings
 from gateway.log.files import paths_in
@@ -25,6 +26,16 @@ def draft(value: float = 0, device: str = "a", at: int = 0, metric: str = "x", k
     at = at or time.time_ns() // 1_000_000
     data = b'{"device":"%b","at":%d,"values":{"%b":%d}}' % (device.encode(), at, metric.encode(), value)
     return Draft(kind, device, at, data)
+
+
+def numbered(draft: Draft, seq: int) -> Entry:
+    """The entry that one draft becomes."""
+    return frame.numbered([draft], seq)[0]
+
+
+def drafts_of(entries: list[Entry]) -> list[Draft]:
+    """What the entries were before they had numbers."""
+    return [Draft(entry.kind, entry.device, entry.received_at_ms, frame.entry_data(entry)) for entry in entries]
 
 
 async def open_log(folder: Path, known_position: int = 0, **settings: Any) -> Log:

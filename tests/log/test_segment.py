@@ -9,14 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.frame import numbered
 from gateway.log import segment
 from gateway.log.faults import DamagedError, StorageError
 from gateway.log.files import Seam, path_of
 from gateway.log.segment import OpenSegment
-from gateway.reading import Entry
+from gateway.reading import Draft, Entry
 from gateway.selection import ALL, select
-from tests.log.parts import HARM, draft
+from tests.log.parts import HARM, draft, drafts_of, numbered
 
 FIRST = 1_000
 
@@ -32,7 +31,9 @@ def entries(count: int, device: str = "a", first: int = FIRST) -> list[Entry]:
 
 def make(path: Path, made: list[Entry], packets: bytes = b"") -> None:
     opened = OpenSegment(path, "process", (Seam(FIRST - 1, FIRST),))
-    opened.append(made, packets)
+    for entry in made:
+        opened.append(entry.seq, drafts_of([entry]), b"")
+    opened.append(FIRST, [], packets)
     opened.close()
 
 
@@ -45,6 +46,13 @@ class TestAppendAndRead:
     def test_what_was_appended_is_read_byte_for_byte(self, path: Path) -> None:
         make(path, made := entries(3))
         assert (made, FIRST + 2) == segment.read(path, 0, FIRST + 2, ALL, 10)
+
+    @pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 100, 199, 234])
+    def test_a_batch_of_any_size_is_appended_whole_and_in_order(self, path: Path, count: int) -> None:
+        opened = OpenSegment(path, "process", (Seam(FIRST - 1, FIRST),))
+        opened.append(FIRST, drafts_of(made := entries(count)), b"")
+        assert made == segment.read(path, 0, FIRST + 999, ALL, 999)[0]
+        opened.close()
 
     def test_a_full_page_ends_at_its_last_entry(self, path: Path) -> None:
         make(path, entries(5))
@@ -66,7 +74,7 @@ class TestAppendAndRead:
 
     def test_the_open_segment_can_be_read(self, path: Path) -> None:
         opened = OpenSegment(path, "process", (Seam(FIRST - 1, FIRST),))
-        opened.append(made := entries(3), b"")
+        opened.append(FIRST, drafts_of(made := entries(3)), b"")
         assert (made, FIRST + 2) == segment.read(path, 0, FIRST + 2, ALL, 10)
         opened.close()
 
@@ -102,21 +110,15 @@ class TestAppendAndRead:
     def test_a_batch_that_fails_leaves_nothing_behind(self, path: Path) -> None:
         opened = OpenSegment(path, "process", (Seam(FIRST - 1, FIRST),))
         with pytest.raises(UnicodeEncodeError):
-            opened.append(
-                [
-                    *entries(2),
-                    numbered(draft(), FIRST + 2).__class__(FIRST + 2, "reading", "\ud800", 1, b"x\ndata: {}\n\n"),
-                ],
-                b"",
-            )
-        opened.append(made := entries(1), b"")
+            opened.append(FIRST, [draft(), draft(), Draft("reading", "\ud800", 1, b"{}")], b"")
+        opened.append(FIRST, drafts_of(made := entries(1)), b"")
         assert made == segment.read(path, 0, FIRST + 9, ALL, 10)[0]
         opened.close()
 
     def test_the_same_batch_may_be_appended_again(self, path: Path) -> None:
         opened = OpenSegment(path, "process", (Seam(FIRST - 1, FIRST),))
-        opened.append(made := entries(2), b"")
-        opened.append(made, b"")
+        opened.append(FIRST, drafts_of(made := entries(2)), b"")
+        opened.append(FIRST, drafts_of(made), b"")
         assert made == segment.read(path, 0, FIRST + 9, ALL, 10)[0]
         opened.close()
 
@@ -160,7 +162,7 @@ class TestFacts:
 
     def test_facts_fold_in_the_log_that_a_crash_left(self, path: Path, tmp_path: Path) -> None:
         opened = OpenSegment(path, "process", (Seam(FIRST - 1, FIRST),))
-        opened.append(entries(3), b"")
+        opened.append(FIRST, drafts_of(entries(3)), b"")
         copy = path_of(tmp_path / "copy", FIRST)
         copy.parent.mkdir()
         for side in ("", "-wal"):
@@ -233,13 +235,13 @@ class TestDamage:
         opened = OpenSegment(path, "process", (Seam(FIRST - 1, FIRST),))
         opened.close()
         with pytest.raises(StorageError, match="closed"):
-            opened.append(entries(1), b"")
+            opened.append(FIRST, [draft()], b"")
 
     def test_a_file_that_was_removed_under_the_writer_takes_nothing_more(self, path: Path) -> None:
         opened = OpenSegment(path, "process", (Seam(FIRST - 1, FIRST),))
         path.unlink()
         with pytest.raises(DamagedError, match="gone"):
-            opened.append(entries(1), b"")
+            opened.append(FIRST, [draft()], b"")
         opened.close()
 
 
@@ -286,6 +288,6 @@ class TestSearch:
     def test_packet_marks_come_newest_batch_first_and_no_more_than_asked_for(self, path: Path) -> None:
         opened = OpenSegment(path, "process", (Seam(FIRST - 1, FIRST),))
         for batch in (b"aa", b"bb", b"cc"):
-            opened.append([], batch)
+            opened.append(FIRST, [], batch)
         opened.close()
         assert [[b"cc", b"bb"], [b"cc", b"bb", b"aa"]] == [segment.packets(path, 3), segment.packets(path, 99)]

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from gateway.frame import numbered
 from gateway.log import files
 from gateway.log.faults import StorageError
 from gateway.log.files import MAX_ENTRIES, Seam, path_of
@@ -15,7 +14,7 @@ from tests.log.parts import draft, overwrite, zero_header
 
 def make(folder: Path, first: int, count: int, marks: bytes = b"") -> Path:
     opened = OpenSegment(path_of(folder, first), "process", (Seam(first - 1, first),))
-    opened.append([numbered(draft(n), first + n) for n in range(count)], marks)
+    opened.append(first, [draft(n) for n in range(count)], marks)
     opened.close()
     return opened.path
 

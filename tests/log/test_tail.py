@@ -6,12 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.frame import numbered
 from gateway.log import tail as tail_module
 from gateway.log.tail import ENTRY_OVERHEAD_BYTES, MERGE_DEVICES, Tail
 from gateway.reading import Entry, Page
 from gateway.selection import ALL, select
-from tests.log.parts import draft
+from tests.log.parts import draft, numbered
 
 NAMES = ["a", "b", "k/x", "k/y"]
 
