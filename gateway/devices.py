@@ -21,7 +21,7 @@ GAP_WEIGHT = 0.2
 """How much the newest pause between readings counts in the usual one: a new rhythm is learned in about ten readings."""
 
 
-class ReadingData(msgspec.Struct, frozen=True, omit_defaults=True):
+class ReadingData(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The JSON of a reading; the order of its keys is that of `docs/wire.md`."""
 
     device: str
@@ -76,12 +76,12 @@ class DeviceState(msgspec.Struct, omit_defaults=True):
     usual_gap_ms: float = 0
 
 
-class _Waiting(msgspec.Struct, frozen=True):
+class _Waiting(msgspec.Struct, frozen=True, gc=False):
     """The newest reading of a device, while its values are not folded in."""
 
     reading: ReadingData
     received_at_ms: int
-    names: list[str]
+    names: tuple[str, ...]
 
     def replaces(self, older: _Waiting) -> bool:
         """Whether this alone leaves the same behind as the older one and then this, whatever was known before both."""
@@ -187,7 +187,7 @@ class Registry:
     def _apply_reading(self, reading: ReadingData, received_at_ms: int) -> None:
         """Learn the pause, and let the values wait: mostly the next reading replaces them before anybody looks."""
         state = self._state(reading.device)
-        newer = _Waiting(reading, received_at_ms, list(reading.values))
+        newer = _Waiting(reading, received_at_ms, tuple(reading.values))
         if (waiting := self._waiting.get(reading.device)) is None:
             self._changed(reading.device)
         elif not newer.replaces(waiting):

@@ -1,6 +1,7 @@
 """The types that flow through the stations: ingest, decode, append, wake, read, send.
 
-They are values: nothing here has a socket, a clock or a thread.
+They are values: nothing here has a socket, a clock or a thread. Those that come with each message are hidden from the
+garbage collector (``gc=False``): they hold no more than texts, numbers and each other, so they are in no circle.
 Times are Unix milliseconds; ``received_at_ms`` is our clock, ``measured_at_ms`` the device's.
 """
 
@@ -50,7 +51,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     received_at_ms: int
 
 
-class Reading(msgspec.Struct, frozen=True):
+class Reading(msgspec.Struct, frozen=True, gc=False):
     """What one device reported at one moment; ``retained`` when the broker had kept it, so that its age is not known."""
 
     device: str

@@ -185,11 +185,14 @@ class Gateway:
 
     def _drafts_of(self, message: Message) -> list[Draft]:
         """What a message brings. One that meets a fault of ours costs that message, not the gateway (law 9)."""
+        drafts: list[Draft] = []
         try:
-            return [draft for decoded in self._decoder.decode(message) for draft in self._drafts(decoded)]
+            for decoded in self._decoder.decode(message):
+                drafts += self._drafts(decoded)
         except Exception as error:  # noqa: BLE001 - counted, and logged with its traceback
             self._count(Rejected("fault", f"{len(message.payload)} bytes on {message.topic[:200]!r}"), error)
             return []
+        return drafts
 
     def _drafts(self, decoded: Decoded) -> list[Draft]:
         drafts = self._presence.drafts(decoded)

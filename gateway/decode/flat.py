@@ -6,6 +6,7 @@ what is unusual in any respect gives None here and goes the whole way. A test ho
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -48,31 +49,35 @@ class FlatReports:
         if not (route.metric or _TIMES.isdisjoint(report)):
             measured = measured_at_ms(report, message.received_at_ms)
             report = {key: value for key, value in report.items() if key not in _TIMES}
-        if None in report.values():
-            report = {key: value for key, value in report.items() if value is not None}
-        is_usual = report and (self._names.issuperset(report) or self._learn(report)) and self._take(report)
-        return Reading(route.device, report, message.received_at_ms, measured, message.retain) if is_usual else None
+        if not (self._names.issuperset(report) or self._learn(report)):
+            return None
+        values = self._values(report)
+        return Reading(route.device, values, message.received_at_ms, measured, message.retain) if values else None
 
-    def _learn(self, names: dict[str, Value]) -> bool:
+    def _learn(self, names: Iterable[str]) -> bool:
         """Whether all of these are good names; they are known then."""
         if not all(0 < len(name) <= MAX_METRIC_CHARACTERS and name.isprintable() for name in names):
             return False
-        if len(self._names) + len(names) > MAX_NAMES:
+        if len(self._names) > MAX_NAMES:
             self._names.clear()
         self._names.update(names)
         return True
 
-    def _take(self, values: dict[str, Value]) -> bool:
-        """Whether all of these are usual values; zeros lose their sign, as they do on the whole way."""
-        for metric, value in values.items():
+    def _values(self, report: dict[str, Any]) -> dict[str, Value] | None:
+        """The values of a report, if all are usual; null means "no reading", and a zero has no sign, as on the whole way."""
+        has_null = False
+        for metric, value in report.items():
             if type(value) is float:
                 if value == 0:
-                    values[metric] = 0.0
+                    report[metric] = 0.0
                 elif not NOTHING <= abs(value) <= MAX_MAGNITUDE:
-                    return False
+                    return None
             elif type(value) is int:
                 if not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
-                    return False
-            elif type(value) is str and (len(value) > self._max_text or not value.isascii()):
-                return False
-        return True
+                    return None
+            elif type(value) is str:
+                if len(value) > self._max_text or not value.isascii():
+                    return None
+            elif value is None:
+                has_null = True
+        return {metric: value for metric, value in report.items() if value is not None} if has_null else report

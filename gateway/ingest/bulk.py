@@ -28,7 +28,9 @@ MAX_TOPICS = 20_000
 """Decoded topics that are remembered; then the memory starts anew, so random topics cannot grow it."""
 
 _PUBLISH = 0x30
-_PUBACK = struct.Struct("!BBH")
+_PUBACK = PacketTypes.PUBACK << 28 | 2 << 16
+"""As a number of four bytes, with the packet id in the last two (3.1.1 and 5.0, 3.4)."""
+
 _PRIVATE = (
     "_sock_recv",
     "_packet_handle",
@@ -107,7 +109,8 @@ class BulkClient(paho.Client):
         self._wanted = 2
         while len(data) - at >= 2:
             try:
-                body, end = _bounds(data, at)
+                length = data[at + 1]
+                body, end = (at + 2, at + 2 + length) if length < 128 else _bounds(data, at)
             except IncompleteError:
                 self._wanted = len(data) - at + 1
                 break
@@ -148,19 +151,20 @@ class BulkClient(paho.Client):
             start += length
             if start > end:
                 return None
-        topic = self._topic(data[body + 2 : topic_end])
-        return Message(topic, data[start:end], qos, bool(flags & 1), bool(flags & 8), packet_id, now_ms)
-
-    def _topic(self, name: bytes) -> str:
+        name = data[body + 2 : topic_end]
         topic = self._topics.get(name)
         if topic is None:
-            if len(self._topics) >= MAX_TOPICS:
-                self._topics.clear()
-            try:
-                topic = name.decode()
-            except UnicodeDecodeError:
-                topic = ""  # [MQTT-1.5.3-1] forbids it; it fits no pattern, and is counted as that
-            self._topics[name] = topic
+            topic = self._decoded(name)
+        return Message(topic, data[start:end], qos, flags & 1 == 1, flags & 8 == 8, packet_id, now_ms)
+
+    def _decoded(self, name: bytes) -> str:
+        if len(self._topics) >= MAX_TOPICS:
+            self._topics.clear()
+        try:
+            topic = name.decode()
+        except UnicodeDecodeError:
+            topic = ""  # [MQTT-1.5.3-1] forbids it; it fits no pattern, and is counted as that
+        self._topics[name] = topic
         return topic
 
     def _hand_over(self, data: bytes, at: int, body: int, end: int) -> MQTTErrorCode:
@@ -183,16 +187,13 @@ class BulkClient(paho.Client):
 
     def acknowledge(self, packet_ids: Iterable[int]) -> None:
         """Send the PUBACKs of these messages in one write."""
-        packets = b"".join(_PUBACK.pack(PacketTypes.PUBACK << 4, 2, packet_id) for packet_id in packet_ids)
+        packets = [_PUBACK | packet_id for packet_id in packet_ids]
         if packets and self._sock is not None:
-            self._packet_queue(paho.PUBACK, packets, 0, 1)
+            self._packet_queue(paho.PUBACK, struct.pack(f"!{len(packets)}I", *packets), 0, 1)
 
 
 def _bounds(data: bytes, at: int) -> tuple[int, int]:
     """Where the body of the packet at ``at`` begins and ends; the end may lie beyond ``data``."""
-    length = data[at + 1]
-    if length < 128:
-        return at + 2, at + 2 + length
     length, body = _length(data, at + 1)
     return body, body + length
 
