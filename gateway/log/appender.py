@@ -23,8 +23,9 @@ _log = logging.getLogger(__name__)
 RETRY_S = (0.1, 0.5, 2.0, 5.0)
 """Pauses after failed commits; the last one repeats for as long as the disk does."""
 
-MAX_COMMIT_ENTRIES = 100_000
-"""A batch ends with the message that reaches this; what waits behind it is the next one."""
+MAX_COMMIT_ENTRIES = 5_000
+"""A batch ends with the message that reaches this; what waits behind it is the next one. To make it visible takes the
+event loop about a microsecond an entry."""
 
 MAX_WAITING_BYTES = 64 * 2**20
 """Data of waiting messages; reached only when messages are large, `max_waiting_messages` is the usual limit."""

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import asyncio
+import itertools
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
+from gateway.ingest import drive as drive_module
+from gateway.ingest.bulk import READ_BYTES, BulkClient
+from gateway.ingest.drive import REST_ROUNDS, Drive
 from tests.conftest import GatewayProcess, Mosquitto, patient, settings, wait_until
 
 pytestmark = pytest.mark.broker
@@ -28,6 +34,35 @@ def test_more_than_1024_open_files_do_not_deafen_it(mosquitto: Mosquitto, gatewa
     finally:
         for stream in streams:
             stream.close()
+
+
+async def test_between_the_turns_of_a_flood_others_have_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drive_module, "TURN_S", 0)
+    monkeypatch.setattr(drive_module, "REST_S", 60)
+    loop, rounds, read_in = asyncio.get_running_loop(), 0, []
+
+    def go_round() -> None:
+        nonlocal rounds
+        rounds += 1
+        if len(read_in) < 4:
+            loop.call_soon(go_round)
+
+    client = BulkClient(CallbackAPIVersion.VERSION2, manual_ack=True, client_id="one")
+    client.clock_ms, client.on_messages = lambda: 0, lambda _: read_in.append(rounds)
+    drive = Drive(client)
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    client._sock, drive._is_wanted = ours, True
+    with theirs:
+        theirs.sendall((b"\x30\x7e\x00\x01a" + b"x" * 123) * (4 * READ_BYTES // 128))
+        drive._attach(ours)
+        go_round()
+        async with asyncio.timeout(patient(5)):
+            while len(read_in) < 4:  # noqa: ASYNC110 - nothing sets an event here
+                await asyncio.sleep(0)
+    assert all(later - earlier >= REST_ROUNDS for earlier, later in itertools.pairwise(read_in))
+    drive.close()
+    client._sock = None
 
 
 class FalseBroker:
