@@ -38,7 +38,7 @@ class Log:
     def __init__(self, settings: LogSettings, counters: Counters, writer: Writer, opened: Opened) -> None:
         self._settings, self._counters, self._writer = settings, counters, writer
         self.listeners: list[Callable[[list[Entry], list[Draft]], None]] = []
-        self.packets = PacketWindow(settings.packet_window, opened.packets)
+        self.packets = PacketWindow(opened.packets)
         self._last_received_at_ms = opened.last_received_at_ms
         lost_oldest = bool(opened.damaged) and opened.damaged[0] < opened.segments[0].path.name
         self._shelf = Shelf(opened.segments, "corrupt" if lost_oldest else "expired")

@@ -2,17 +2,21 @@
 
 A broker that did not get our PUBACK (the gateway was killed, the connection broke) sends the message again, with the DUP
 flag and the same packet id. Each commit stores the marks (packet id, hash of topic and payload) of its messages in the
-same transaction; a redelivered message whose mark is among the last window of them is acknowledged and not logged.
+same transaction; a redelivered message whose mark is the newest of its packet id is acknowledged and not logged.
 
-The window is that of messages in flight: a broker cannot redeliver what lies further back. A mark is forgotten as soon as
-its packet id is used for a new message, and all of them when the broker says that it knows no session of ours.
+A mark is forgotten as soon as its packet id is used for a new message, and all of them when the broker says that it knows
+no session of ours.
 """
 
 from __future__ import annotations
 
 import hashlib
 import struct
+from array import array
 from functools import lru_cache
+
+PACKET_IDS = 65_536
+"""Packet ids have two bytes; 0 is none of them (MQTT 3.1.1, 2.3.1), and a hash of 0 counts as 1: it stands for no message."""
 
 MARK = struct.Struct("<HQ")
 """Packet id and hash: 10 bytes a message."""
@@ -43,24 +47,21 @@ def _begun(topic: str) -> hashlib.blake2b:
 
 
 class PacketWindow:
-    """The last ``size`` marks, seen or stored; used on the event loop alone."""
+    """The newest mark of each packet id, seen or stored: half a megabyte, however many come. Used on the event loop alone."""
 
-    def __init__(self, size: int, stored: bytes = b"") -> None:
-        self._size = size
-        self._marks: dict[int, int] = {}
+    def __init__(self, stored: bytes = b"") -> None:
+        self._hashes = array("Q", bytes(8 * PACKET_IDS))
         self._is_new_session = False
         for packet_id, hashed in MARK.iter_unpack(stored[: len(stored) // MARK.size * MARK.size]):
             if packet_id:
                 self.add(packet_id, hashed)
             else:
-                self._marks.clear()
+                self.clear()
+        self._is_new_session = False
 
     def add(self, packet_id: int, hashed: int) -> bytes:
         """Remember a message that goes to the log; returns its mark, to be stored with it."""
-        self._marks.pop(packet_id, None)
-        self._marks[packet_id] = hashed
-        if len(self._marks) > self._size:
-            del self._marks[next(iter(self._marks))]
+        self._hashes[packet_id] = hashed or 1
         mark = MARK.pack(packet_id, hashed)
         if self._is_new_session:
             self._is_new_session = False
@@ -69,9 +70,9 @@ class PacketWindow:
 
     def knows(self, packet_id: int, hashed: int) -> bool:
         """Whether this message, redelivered, is in the log or on its way into it."""
-        return self._marks.get(packet_id) == hashed
+        return self._hashes[packet_id] == (hashed or 1)
 
     def clear(self) -> None:
         """The broker began a new session: its packet ids mean nothing to us yet, now and after a restart."""
-        self._marks.clear()
+        self._hashes = array("Q", bytes(8 * PACKET_IDS))
         self._is_new_session = True

@@ -12,59 +12,58 @@ from gateway.log.packets import MARK, PacketWindow, content_hash
 
 
 def test_a_message_is_known_by_its_packet_id_and_content() -> None:
-    window = PacketWindow(10)
+    window = PacketWindow()
     window.add(1, 77)
     assert [True, False, False] == [window.knows(1, 77), window.knows(1, 78), window.knows(2, 77)]
 
 
 def test_a_packet_id_that_is_used_again_forgets_the_message_before() -> None:
-    window = PacketWindow(10)
+    window = PacketWindow()
     window.add(1, 77)
     window.add(1, 78)
     assert [False, True] == [window.knows(1, 77), window.knows(1, 78)]
 
 
-def test_no_more_than_the_window_is_remembered() -> None:
-    window = PacketWindow(3)
-    for packet_id in range(1, 6):
-        window.add(packet_id, 0)
-    assert [False, False, True, True, True] == [window.knows(packet_id, 0) for packet_id in range(1, 6)]
+def test_every_packet_id_has_its_place_and_no_more_is_held() -> None:
+    window = PacketWindow()
+    empty = sys.getsizeof(window._hashes)
+    for packet_id in range(1, 65_536):
+        window.add(packet_id, packet_id)
+    assert all(window.knows(packet_id, packet_id) for packet_id in range(1, 65_536))
+    assert empty == sys.getsizeof(window._hashes) < 600_000
 
 
-def test_using_a_packet_id_again_makes_it_the_newest() -> None:
-    window = PacketWindow(2)
-    for packet_id in (1, 2, 1, 3):
-        window.add(packet_id, 0)
-    assert [True, False, True] == [window.knows(packet_id, 0) for packet_id in (1, 2, 3)]
+def test_a_packet_id_that_was_never_seen_is_not_known() -> None:
+    assert [False, False] == [PacketWindow().knows(1, 0), PacketWindow().knows(65_535, 0)]
 
 
 def test_a_new_session_forgets_all() -> None:
-    window = PacketWindow(3)
+    window = PacketWindow()
     window.add(1, 0)
     window.clear()
     assert not window.knows(1, 0)
 
 
 def test_a_new_session_is_remembered_over_a_restart() -> None:
-    window = PacketWindow(3)
+    window = PacketWindow()
     stored = window.add(1, 7)
     window.clear()
     stored += window.add(2, 8)
     stored += window.add(3, 9)
-    again = PacketWindow(3, stored)
+    again = PacketWindow(stored)
     assert [False, True, True] == [again.knows(1, 7), again.knows(2, 8), again.knows(3, 9)]
 
 
 def test_stored_marks_that_were_cut_short_are_read_as_far_as_they_go() -> None:
-    assert PacketWindow(3, MARK.pack(1, 7) + b"\x02").knows(1, 7)
+    assert PacketWindow(MARK.pack(1, 7) + b"\x02").knows(1, 7)
 
 
-@given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 2**64 - 1)), max_size=30), st.integers(1, 9))
-def test_a_restart_knows_what_the_life_before_knew(messages: list[tuple[int, int]], size: int) -> None:
-    window = PacketWindow(size)
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 2**64 - 1)), max_size=30))
+def test_a_restart_knows_what_the_life_before_knew(messages: list[tuple[int, int]]) -> None:
+    window = PacketWindow()
     stored = b"".join(window.add(*message) for message in messages)
-    again = PacketWindow(size, stored)
-    assert window._marks == again._marks
+    again = PacketWindow(stored)
+    assert window._hashes == again._hashes
 
 
 def test_topic_and_payload_do_not_run_together() -> None:
