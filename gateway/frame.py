@@ -14,20 +14,27 @@ import msgspec
 from gateway.reading import Draft, Entry, Gap, Kind
 
 _encode = msgspec.json.encode
+_READING = b"id: %d\ndata: %b\n\n"
 _DATA = b"\ndata: "
 
 
 def entry_frame(kind: Kind, seq: int, data: bytes) -> bytes:
     """The block of an entry; a reading has no ``event`` field, so that ``onmessage`` gets it."""
     if kind == "reading":
-        return b"id: %d\ndata: %b\n\n" % (seq, data)
+        return _READING % (seq, data)
     return b"event: %b\nid: %d\ndata: %b\n\n" % (kind.encode(), seq, data)
 
 
 def numbered(drafts: Iterable[Draft], first: int) -> list[Entry]:
     """The entries that ``drafts`` become under the numbers from ``first`` on."""
     return [
-        Entry(seq, draft.kind, draft.device, draft.received_at_ms, entry_frame(draft.kind, seq, draft.data))
+        Entry(
+            seq,
+            draft.kind,
+            draft.device,
+            draft.received_at_ms,
+            _READING % (seq, draft.data) if draft.kind == "reading" else entry_frame(draft.kind, seq, draft.data),
+        )
         for seq, draft in enumerate(drafts, first)
     ]
 

@@ -27,7 +27,7 @@ from gateway.log import Deposit, Log, LogSettings, known
 from gateway.log.packets import content_hash
 from gateway.presence import Presence
 from gateway.readiness import Readiness
-from gateway.reading import Decoded, Draft, Gap, Message, Rejected
+from gateway.reading import Draft, Gap, Message, Rejected
 from gateway.selection import ALL
 
 _log = logging.getLogger(__name__)
@@ -188,16 +188,13 @@ class Gateway:
         drafts: list[Draft] = []
         try:
             for decoded in self._decoder.decode(message):
-                drafts += self._drafts(decoded)
+                made = self._presence.drafts(decoded)
+                if isinstance(made, Rejected):
+                    self._count(made)
+                else:
+                    drafts += made
         except Exception as error:  # noqa: BLE001 - counted, and logged with its traceback
             self._count(Rejected("fault", f"{len(message.payload)} bytes on {message.topic[:200]!r}"), error)
-            return []
-        return drafts
-
-    def _drafts(self, decoded: Decoded) -> list[Draft]:
-        drafts = self._presence.drafts(decoded)
-        if isinstance(drafts, Rejected):
-            self._count(drafts)
             return []
         return drafts
 
