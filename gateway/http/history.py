@@ -156,8 +156,8 @@ async def _located(log: Log, device: str, asked: HistoryParameters) -> History:
         history.complete = asked.after >= log.floor
         history.start = max(start, min(asked.after, end))
     if not asked.buckets:
-        one_more = await log.oldest_of(Selection(frozenset([device])), asked.limit + 1, end, "reading")
-        if one_more is not None and one_more > history.start:
+        one_more = await log.oldest_of(Selection(frozenset([device])), asked.limit + 1, end, "reading", history.start)
+        if one_more is not None:
             history.complete, history.start = False, one_more
     return history
 

@@ -24,6 +24,13 @@ _T = TypeVar("_T")
 THREADS = 2
 """Replays beyond that wait in line, so that many at once cannot starve the loop of the GIL."""
 
+FIRST_LOOK, LOOK_GROWTH = 2_000, 4
+"""Entries that a stream's first read looks at, 0.3 ms, so that its first reading comes soon however long the log is; the
+reads that go on from there look at so many times more each, up to `segment.SCAN_ENTRIES`."""
+
+MAX_LOOKS = 4096
+"""Places remembered where reads may go on; one that is forgotten begins with a small look again."""
+
 RETRY_S = 0.5
 """Pause of a stream whose segment could not be opened."""
 
@@ -34,6 +41,8 @@ class Reader:
     def __init__(self, shelf: Shelf, counters: Counters, discard: Callable[[Facts], Awaitable[None]]) -> None:
         self._shelf, self._counters, self._discard = shelf, counters, discard
         self._threads = ThreadPoolExecutor(THREADS, "log-reader")
+        # How far to look, by where a read ended: so nobody who reads needs to know. At most `MAX_LOOKS`, the oldest go.
+        self._looks: dict[tuple[Selection, int], int] = {}
 
     async def page(self, after: int, selection: Selection, limit: int) -> Page | None:
         """One page from the first segment that has entries after the position; None when the shelf changed meanwhile."""
@@ -45,8 +54,10 @@ class Reader:
             # Behind a life that is there lies one that is not: the next read begins in the hole and is told.
             return Page([], hole)
         self._counters.reads_total["segments"] += 1
-        work = partial(segment.read, facts.path, after, facts.last, selection, limit)
-        found = await self._ask(facts, work)
+        look = self._looks.get((selection, after), FIRST_LOOK)
+        # Numbers have no holes within a segment, so this many numbers are this many entries.
+        until = facts.last if selection.is_all else min(facts.last, max(after, facts.first - 1) + look)
+        found = await self._ask(facts, partial(segment.read, facts.path, after, until, selection, limit))
         if not self._shelf.holds(facts):
             # Retention or damage came between: what was found may have holes (law 7).
             return None
@@ -54,7 +65,13 @@ class Reader:
             # The file cannot be opened (permissions, too many open files): the stream waits, it loses nothing.
             await asyncio.sleep(RETRY_S)
             return Page([], after)
+        self._remember(selection, found[1], look)
         return Page(*found)
+
+    def _remember(self, selection: Selection, position: int, look: int) -> None:
+        if len(self._looks) >= MAX_LOOKS:
+            del self._looks[next(iter(self._looks))]
+        self._looks[selection, position] = min(look * LOOK_GROWTH, segment.SCAN_ENTRIES)
 
     async def _ask(self, facts: Facts, work: Callable[[], _T]) -> _T | None:
         """The answer of a segment, or None when it has none to give now."""
@@ -79,15 +96,24 @@ class Reader:
                 return found if found is not None else facts.first - 1
         return self._shelf.floor
 
-    async def oldest_of(self, selection: Selection, count: int, end: int, kind: Kind | None) -> int | None:
-        """The number of the oldest of the newest ``count`` entries up to ``end``; None when fewer are held."""
+    async def oldest_of(
+        self, selection: Selection, count: int, end: int, kind: Kind | None, after: int = 0
+    ) -> int | None:
+        """The number of the oldest of the newest ``count`` entries up to ``end``; None when fewer are held above ``after``.
+
+        A long log is searched in short looks, between which others have their turn.
+        """
+        look = FIRST_LOOK
         for facts in reversed(self._shelf.segments):
-            if facts.first <= end and not facts.is_empty:
-                work = partial(segment.count_back, facts.path, min(facts.last, end), selection, count, kind)
-                found, oldest = await self._ask(facts, work) or (0, 0)
-                count -= found
-                if count <= 0:
-                    return oldest
+            upper = min(facts.last, end)
+            while upper > (bottom := max(facts.first - 1, after)):
+                lower = max(bottom, upper - look)
+                found = await self._ask(facts, partial(segment.numbers, facts.path, lower, upper, selection, kind))
+                if found is None:
+                    break
+                if len(found) >= count:
+                    return found[-count]
+                count, upper, look = count - len(found), lower, min(look * LOOK_GROWTH, segment.SCAN_ENTRIES)
         return None
 
     def close(self) -> None:

@@ -4,8 +4,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from gateway.log import Log
+from gateway.log import Log, segment
 from gateway.log import reader as reader_module
 from gateway.reading import Gap
 from gateway.selection import ALL, select
@@ -47,6 +49,34 @@ class TestPositions:
         assert log.head - 1 == await log.oldest_of(ALL, 1, log.head - 1)
         await log.close()
 
+    @settings(max_examples=20, deadline=None)
+    @given(
+        counts=st.lists(st.integers(0, 12), min_size=1, max_size=4),
+        patterns=st.sampled_from([[], ["a"], ["b*"], ["c"]]),
+        count=st.integers(1, 30),
+        below=st.integers(0, 45),
+        above=st.integers(0, 45),
+    )
+    async def test_any_count_is_found_however_short_the_looks(
+        self,
+        tmp_path_factory: pytest.TempPathFactory,
+        counts: list[int],
+        patterns: list[str],
+        count: int,
+        below: int,
+        above: int,
+    ) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(reader_module, "FIRST_LOOK", 2)
+            patch.setattr(segment, "SCAN_ENTRIES", 5)
+            log = await open_log(tmp_path_factory.mktemp("log"), segment_bytes=ONE_A_SEGMENT, tail_bytes=1)
+            logged = [e for each in counts for e in await append(log, *[draft(n, "ab"[n % 2]) for n in range(each)])]
+            end, after = log.head - below, log.floor + above
+            fitting = [e.seq for e in logged if e.device in select(patterns) and after < e.seq <= end]
+            found = await log.oldest_of(select(patterns), count, end, after=after)
+            assert (fitting[-count] if len(fitting) >= count else None) == found
+            await log.close()
+
     async def test_positions_are_found_around_a_damaged_segment(self, tmp_path: Path) -> None:
         log = await open_log(tmp_path, segment_bytes=ONE_A_SEGMENT, tail_bytes=1)
         for at in (10, 20, 30):
@@ -54,6 +84,43 @@ class TestPositions:
         overwrite(segments(tmp_path)[1])
         assert log.floor + 300 == await log.position_at(22)
         assert [log.floor + 300] == [gap[0] for gap in gaps(await read_all(log, log.floor))]
+        await log.close()
+
+
+class TestLooks:
+    async def test_a_stream_looks_at_few_entries_first_and_then_at_more_and_more(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(reader_module, "FIRST_LOOK", 10)
+        monkeypatch.setattr(segment, "SCAN_ENTRIES", 100)
+        log = await open_log(tmp_path, tail_bytes=1)
+        await append(log, *[draft(n) for n in range(400)])
+        begin = position = log.floor
+        reached = []
+        while position < log.head:
+            position = (await log.read(position, select(["b"]), 500)).position  # type: ignore[union-attr] # no gap here
+            reached.append(position - begin)
+        assert [10, 50, 150, 250, 350, 400] == reached
+        await log.close()
+
+    async def test_a_read_of_everything_looks_at_its_page_alone(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(reader_module, "FIRST_LOOK", 1)
+        log = await open_log(tmp_path, tail_bytes=1)
+        await append(log, *[draft(n) for n in range(20)])
+        assert 10 == len((await log.read(log.floor, ALL, 10)).entries)  # type: ignore[union-attr] # no gap here
+        await log.close()
+
+    async def test_what_is_remembered_of_reads_is_bounded(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(reader_module, "MAX_LOOKS", 5)
+        log = await open_log(tmp_path, tail_bytes=1)
+        await append(log, *[draft(n) for n in range(20)])
+        for position in range(log.floor, log.head):
+            await log.read(position, ALL, 1)
+        assert 5 == len(log._reader._looks)
         await log.close()
 
 

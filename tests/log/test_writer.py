@@ -3,7 +3,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.errors import LogError
 from gateway.log import files, segment
@@ -12,7 +15,7 @@ from gateway.log.files import Seam
 from gateway.log.writer import JUMP, MAX_SEAMS, Opened, Roll, Writer
 from gateway.reading import Entry
 from gateway.selection import ALL
-from tests.log.parts import HARM, draft, overwrite, segments
+from tests.log.parts import HARM, crash, draft, overwrite, segments
 
 NOW_MS = 1_800_000_000_000
 FIRST = NOW_MS * 1000
@@ -291,3 +294,41 @@ class TestDamage:
         writer.remove([folder])
         folder.rmdir()
         assert 1 == len(caplog.messages)
+
+
+class TestDensity:
+    """Reads count on it that numbers have no holes within a segment; `segment.read` looks at so many numbers."""
+
+    @settings(max_examples=40, deadline=None)
+    @given(
+        st.lists(
+            st.one_of(st.integers(1, 9), st.sampled_from(["refused", "roll", "end", "kill", "discard"])), max_size=12
+        )
+    )
+    def test_a_segment_holds_each_number_from_its_first_to_its_last(
+        self, tmp_path_factory: pytest.TempPathFactory, steps: list[int | str]
+    ) -> None:
+        folder = tmp_path_factory.mktemp("log")
+        writer = Writer(folder, "process", Roll(26_000, OLD))
+        writer.open(NOW_MS, 0, 100)
+        for step in steps:
+            if isinstance(step, int):
+                commit(writer, step)
+            elif step == "refused":
+                with pytest.raises(UnicodeEncodeError):
+                    writer.commit([draft(), msgspec.structs.replace(draft(), device="\ud800")], b"")
+            elif step == "roll":
+                writer.roll_over()
+            elif step == "discard":
+                writer.discard(writer._facts)
+            else:
+                if step == "kill":
+                    folder = crash(folder, folder.with_name(f"{folder.name}k"))
+                writer.close()
+                writer = Writer(folder, "process", Roll(26_000, OLD))
+                writer.open(NOW_MS, 0, 100)
+        writer.close()
+        for path in segments(folder):
+            facts = segment.facts(path)
+            assert facts is not None
+            assert list(range(facts.first, facts.last + 1)) == segment.numbers(path, 0, facts.last, ALL)
