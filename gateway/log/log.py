@@ -18,6 +18,7 @@ from gateway.log.packets import MARK, PacketWindow
 from gateway.log.reader import Reader
 from gateway.log.settings import LogSettings
 from gateway.log.shelf import Shelf
+from gateway.log.survey import filled_tail
 from gateway.log.tail import Tail
 from gateway.log.watch import Watch, Watches
 from gateway.log.writer import Change, Opened, Roll, Writer
@@ -43,6 +44,8 @@ class Log:
         lost_oldest = bool(opened.damaged) and opened.damaged[0] < opened.segments[0].path.name
         self._shelf = Shelf(opened.segments, "corrupt" if lost_oldest else "expired")
         self._tail = Tail(self.head, settings.tail_bytes)
+        # Positions from here on are of this life, so none of them lies in a seam.
+        self._began = self.head
         self._watches = Watches()
         self._writing = ThreadPoolExecutor(1, "log-writer")
         self._reader = Reader(self._shelf, counters, self._discard)
@@ -62,7 +65,10 @@ class Log:
         for name in opened.damaged:
             counters.segments_corrupt_total += 1
             _log.error("the segment %s is damaged: set aside, its entries are told as a gap", name)
-        return cls(settings, counters, writer, opened)
+        log = cls(settings, counters, writer, opened)
+        held = log._shelf.segments, log._shelf.whole_from
+        log._tail = await asyncio.to_thread(filled_tail, *held, settings.tail_bytes)
+        return log
 
     @property
     def head(self) -> int:
@@ -162,8 +168,10 @@ class Log:
         self._watches.close(watch)
 
     def read_tail(self, after: int, selection: Selection, limit: int) -> Page | None:
-        """As `read`, without waiting; None where the tail does not reach back to the position."""
+        """As `read`, without waiting; None where the tail does not reach back to the position, or a gap must be told."""
         if after >= self._tail.floor and self.floor <= after <= self.head:
+            if after < self._began and self._shelf.gap_at(after, self.head) is not None:
+                return None
             self._counters.reads_total["tail"] += 1
             return self._tail.read(after, selection, limit, self.head)
         return None

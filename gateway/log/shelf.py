@@ -38,6 +38,11 @@ class Shelf:
         return self.segments[0].seams[0].after
 
     @property
+    def whole_from(self) -> int:
+        """The position after which everything is held: the end of the newest hole, or the floor."""
+        return max([self.floor, *(zone.high + 1 for zone in self._zones if zone.reason == "corrupt")])
+
+    @property
     def newest(self) -> Facts:
         """The segment that takes the next entries; its last number is the head."""
         return self.segments[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,8 +11,17 @@ from gateway.errors import LogError
 from gateway.log import files, segment
 from gateway.log.faults import DamagedError
 from gateway.log.files import MAX_ENTRIES, Facts
+from gateway.log.tail import Tail, bytes_of
+from gateway.reading import Entry
+from gateway.selection import ALL
 
 _log = logging.getLogger(__name__)
+
+FILL_ENTRIES = 20_000
+"""Entries that the tail begins with at most: 50 ms of the start, and streams that return after a restart find theirs."""
+
+FILL_PAGE = 1_000
+"""Entries read at once: what large ones take above the tail's bytes is bounded by it."""
 
 
 class Survey(NamedTuple):
@@ -69,3 +79,35 @@ def newest_packets(held: list[Facts], at_least: int) -> bytes:
         batches += found
         at_least -= sum(map(len, found))
     return b"".join(reversed(batches))
+
+
+def filled_tail(held: list[Facts], whole_from: int, max_bytes: int) -> Tail:
+    """A tail with the newest entries that are held, at most `FILL_ENTRIES`.
+
+    It reaches back to ``whole_from`` at most: in a tail there may be no hole.
+    """
+    floor, pages, size, count = held[-1].last, list[list[Entry]](), 0, 0
+    for path, lower, upper in _pages_back(held, whole_from):
+        if size >= max_bytes or count >= FILL_ENTRIES:
+            break
+        try:
+            page, _ = segment.read(path, lower, upper, ALL, FILL_PAGE)
+        except LogError as error:
+            _log.warning("%s", error)  # a stream that comes there finds it again, and it is set aside then
+            break
+        pages.append(page)
+        floor, size, count = lower, size + sum(map(bytes_of, page)), count + len(page)
+    else:
+        floor = whole_from
+    tail = Tail(floor, max_bytes)
+    for page in reversed(pages):
+        tail.add(page)
+    return tail
+
+
+def _pages_back(held: list[Facts], whole_from: int) -> Iterator[tuple[Path, int, int]]:
+    """Ranges of at most `FILL_PAGE` entries, the newest first: a segment, the position before it, and its last number."""
+    for facts in reversed(held):
+        bottom = max(facts.first - 1, whole_from)
+        for upper in range(facts.last, bottom, -FILL_PAGE):
+            yield facts.path, max(bottom, upper - FILL_PAGE), upper

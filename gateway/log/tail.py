@@ -22,6 +22,11 @@ _seq = attrgetter("seq")
 _DROPPED = Entry(0, "reading", "", 0, b"")
 
 
+def bytes_of(entry: Entry) -> int:
+    """What an entry takes in memory."""
+    return len(entry.frame) + ENTRY_OVERHEAD_BYTES
+
+
 class _Run:
     """Entries in order of seq, with cheap removal at the old end: a list and the place where it begins."""
 
@@ -59,21 +64,21 @@ class Tail:
         return len(self._all.entries) - self._all.start
 
     def add(self, entries: list[Entry]) -> None:
-        """Take entries that were just committed, with rising numbers above all that are here."""
+        """Take entries that were committed, with rising numbers above all that are here."""
         for entry in entries:
             self._all.entries.append(entry)
             run = self._by_device.get(entry.device)
             if run is None:
                 run = self._by_device[entry.device] = _Run()
             run.entries.append(entry)
-            self.bytes += len(entry.frame) + ENTRY_OVERHEAD_BYTES
+            self.bytes += bytes_of(entry)
         while self.bytes > self._max_bytes and len(self):
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
         entry = self._all.drop_first()
         self.floor = entry.seq
-        self.bytes -= len(entry.frame) + ENTRY_OVERHEAD_BYTES
+        self.bytes -= bytes_of(entry)
         run = self._by_device[entry.device]
         run.drop_first()
         if run.start == len(run.entries):

@@ -3,12 +3,15 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from gateway.log import Deposit
+from gateway.log import Deposit, survey
 from gateway.log.packets import MARK
-from gateway.reading import Gap, Page
+from gateway.reading import Entry, Gap, Page
 from gateway.selection import ALL, select
 from tests.log.parts import (
     ONE_A_SEGMENT,
@@ -16,6 +19,7 @@ from tests.log.parts import (
     crash,
     delete,
     draft,
+    fast_folder,
     gaps,
     halve,
     open_log,
@@ -94,6 +98,107 @@ class TestAppendAndRead:
             assert [False, False, True, True, True, True] == [log.packets.knows(n, 7) for n in range(1, 7)]
             await log.close()
         assert 10 == MARK.size
+
+
+class Past:
+    """A folder that lives of a log have left, and positions that streams may hold from them: around each begin and end."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.folder, self.copies = home, home / "log0", 0
+        self.positions: set[int] = {0}
+
+    async def live(self, batches: list[int], end: str) -> None:
+        log = await open_log(self.folder, segment_bytes=26_000, retention_bytes=90_000)
+        self.positions |= {log.floor, log.head}
+        for count in batches:
+            made = await append(log, *[draft(n, "ab"[n % 2]) for n in range(count)])
+            self.positions |= {made[0].seq, made[count // 2].seq, made[-1].seq}
+        if end == "trim":
+            await log.trim()
+        self.copies += 1
+        copy = crash(self.folder, self.home / f"log{self.copies}")
+        await log.close()
+        if end in {"kill", "lose", "lose untold"}:
+            self.folder = copy
+        if end in {"lose", "lose untold"}:
+            for wal in copy.glob("*-wal"):
+                wal.write_bytes(wal.read_bytes()[:5_000])
+        if end == "lose untold":
+            (copy / "newest").unlink()
+
+    async def told(self, fill: int) -> dict[tuple[int, str], list[Entry | Gap]]:
+        """What streams get that come back with any position, or one beside it, at a log whose tail was filled so far."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(survey, "FILL_ENTRIES", fill)
+            patch.setattr(survey, "FILL_PAGE", 15)
+            log = await open_log(crash(self.folder, self.home / f"told{fill}"), segment_bytes=26_000)
+        around = {each for position in self.positions for each in (position - 1, position, position + 1) if each >= 0}
+        found = {}
+        for part in (0, 3):
+            await append(log, *[draft(n, "ab"[n % 2], at=2**41) for n in range(part)])
+            around |= {log.head + 1}
+            for position in around:
+                found[position, f"a{part}"] = await read_all(log, position, select(["a"]), 20)
+                found[position, f"all{part}"] = await read_all(log, position, ALL, 500)
+        await log.close()
+        return found
+
+
+class TestTailAfterARestart:
+    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(
+        lives=st.lists(
+            st.tuples(
+                st.lists(st.integers(1, 40), max_size=3),
+                st.sampled_from(["close", "close", "kill", "lose", "lose untold", "trim", "damage", "delete"]),
+            ),
+            min_size=1,
+            max_size=5,
+        ),
+        fill=st.sampled_from([1, 20, 20_000]),
+    )
+    async def test_a_stream_gets_the_same_whether_the_tail_was_filled_or_not(
+        self, lives: list[tuple[list[int], str]], fill: int
+    ) -> None:
+        with pytest.MonkeyPatch.context() as clock, TemporaryDirectory(dir=fast_folder()) as home:
+            seconds = 1_800_000_000
+            past = Past(Path(home))
+            for batches, end in lives:
+                seconds += 10
+                clock.setattr(time, "time_ns", lambda now=seconds: now * 1_000_000_000)
+                await past.live(batches, end)
+                if end in {"damage", "delete"}:
+                    (overwrite if end == "damage" else delete)(segments(past.folder)[-1])
+            assert await past.told(0) == await past.told(fill)
+
+    async def test_streams_that_return_after_a_restart_find_theirs_in_memory(self, tmp_path: Path) -> None:
+        log = await open_log(tmp_path, segment_bytes=ONE_A_SEGMENT)
+        made = [entry for _ in range(3) for entry in await append(log, *[draft(n) for n in range(10)])]
+        await log.close()
+        log = await open_log(tmp_path)
+        assert made[5:] == await read_all(log, made[4].seq)
+        assert {"tail": 1} == dict(log._counters.reads_total)
+        await log.close()
+
+    async def test_a_tail_is_filled_up_to_its_bytes(self, tmp_path: Path) -> None:
+        log = await open_log(tmp_path)
+        await append(log, *[draft(n) for n in range(3000)])
+        await log.close()
+        log = await open_log(tmp_path, tail_bytes=100_000)
+        assert 50_000 < log.tail_bytes <= 100_000
+        await log.close()
+
+    async def test_a_damaged_segment_ends_the_filling_and_is_told_to_who_comes_there(self, tmp_path: Path) -> None:
+        log = await open_log(tmp_path, segment_bytes=ONE_A_SEGMENT)
+        start = log.floor
+        for _ in range(3):
+            await append(log, *[draft(n) for n in range(200)])
+        await log.close()
+        overwrite(segments(tmp_path)[1])
+        log = await open_log(tmp_path)
+        assert start + 400 == log._tail.floor
+        assert [(start + 200, start + 400, "corrupt")] == gaps(await read_all(log, start))
+        await log.close()
 
 
 class TestDamageByReading:

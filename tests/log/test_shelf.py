@@ -88,6 +88,10 @@ class TestSeams:
         shelf = Shelf([A, facts(300, 399, Seam(299, 300))])
         assert [None, (299, "corrupt"), (299, "corrupt"), None] == [gap(shelf, p) for p in (198, 199, 298, 299)]
 
+    def test_it_is_whole_from_its_newest_hole_on(self) -> None:
+        lost, hole = facts(300, 399, Seam(199, 300)), facts(500, 599, Seam(499, 500))
+        assert [99, 99, 499] == [Shelf(held).whole_from for held in ([A], [A, lost], [A, lost, hole])]
+
     def test_one_number_skipped_is_no_gap(self) -> None:
         assert [None, None] == [gap(Shelf([A, facts(201, 299, Seam(199, 201))]), p) for p in (199, 200)]
 

@@ -8,7 +8,8 @@ from gateway.log import files
 from gateway.log.faults import StorageError
 from gateway.log.files import MAX_ENTRIES, Seam, path_of
 from gateway.log.segment import OpenSegment
-from gateway.log.survey import newest_packets, survey
+from gateway.log.survey import filled_tail, newest_packets, survey
+from gateway.selection import ALL
 from tests.log.parts import draft, overwrite, zero_header
 
 
@@ -67,3 +68,43 @@ def test_marks_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
     held = survey(tmp_path).sound
     overwrite(held[1].path)
     assert b"1" * 10 + b"3" * 10 == newest_packets(held, 100)
+
+
+@pytest.mark.parametrize(
+    ("entries", "page", "max_bytes", "whole_from", "floor", "held"),
+    [
+        (99, 1000, 2**20, 99, 99, [100, 101, 102, 200, 201, 202, 203]),
+        (99, 2, 2**20, 99, 99, [100, 101, 102, 200, 201, 202, 203]),
+        (99, 2, 2**20, 100, 100, [101, 102, 200, 201, 202, 203]),
+        (99, 1000, 2**20, 199, 199, [200, 201, 202, 203]),
+        (4, 1000, 2**20, 99, 199, [200, 201, 202, 203]),
+        (3, 2, 2**20, 99, 199, [200, 201, 202, 203]),
+        (1, 1, 2**20, 99, 202, [203]),
+        (0, 1000, 2**20, 99, 299, []),
+        (99, 1000, 0, 99, 299, []),
+    ],
+)
+def test_a_tail_is_filled_from_the_newest_entries_back_to_the_first_bound_that_is_met(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    entries: int,
+    page: int,
+    max_bytes: int,
+    whole_from: int,
+    floor: int,
+    held: list[int],
+) -> None:
+    monkeypatch.setattr("gateway.log.survey.FILL_ENTRIES", entries)
+    monkeypatch.setattr("gateway.log.survey.FILL_PAGE", page)
+    for first, count in ((100, 3), (200, 4), (300, 0)):
+        make(tmp_path, first, count)
+    tail = filled_tail(survey(tmp_path).sound, whole_from, max_bytes)
+    assert (floor, held) == (tail.floor, [entry.seq for entry in tail.read(tail.floor, ALL, 99, 299).entries])
+
+
+def test_what_cannot_be_read_ends_the_filling(tmp_path: Path) -> None:
+    for first in (100, 200):
+        make(tmp_path, first, 3)
+    found = survey(tmp_path).sound
+    path_of(tmp_path, 100).unlink()
+    assert 199 == filled_tail(found, 99, 2**20).floor
