@@ -22,7 +22,10 @@ MARKED = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL
 
 def options() -> Iterator[str]:
     """Every command with its options."""
-    for name, command in sorted(main.commands.items()):
+    context = click.Context(main)
+    for name in sorted(main.list_commands(context)):
+        if (command := main.get_command(context, name)) is None:
+            continue
         yield f"`sensor-gateway {name}`: {(command.help or '').strip().splitlines()[0]}"
         yield ""
         yield "| option | meaning |"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import importlib
 import logging
 import os
 import signal
@@ -12,20 +13,14 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import click
-from rich.console import Console
-from rich.logging import RichHandler
 
 from gateway import __version__
 from gateway.config import Config, load, to_toml
 from gateway.errors import BrokerError, ConfigError, GatewayError
 from gateway.service import Gateway
-from gateway.watch_command import watch
-from simulators.command import simulate
-from simulators.device import line_up
-from simulators.fleet import Fleet
 
 EXIT_FAILED = 1
 EXIT_CONFIG = 2
@@ -38,13 +33,15 @@ EXIT_CODES = {
 }
 """What each exit code means; `docs/operate.md` is held to it."""
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
-
 
 def set_up_logging(verbose: bool) -> None:
     """Log lines on stderr: coloured on a terminal, plain otherwise (systemd adds the time by itself, we do not rely on it)."""
     handler: logging.Handler
     if sys.stderr.isatty():
+        from rich.console import Console  # noqa: PLC0415 - a service has no terminal
+        from rich.logging import RichHandler  # noqa: PLC0415
+
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
         handler = RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S", rich_tracebacks=False)
         form = "%(message)s"
     else:
@@ -104,16 +101,35 @@ def _load(  # noqa: PLR0913, PLR0917 - the shared options
         return load(path, overrides)
     except ConfigError as error:
         for problem in error.problems:
-            console.print(f"[bold red]error[/] {_plain(problem)}")
+            _say_error(problem)
         raise SystemExit(EXIT_CONFIG) from error
 
 
-def _plain(text: str) -> str:
-    """Text as it is, in rich's markup."""
-    return text.replace("[", r"\[")
+def _say(text: str) -> None:
+    """A line for the person who started us; click takes the colours out where stderr is no terminal."""
+    click.echo(text, err=True)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def _say_error(text: str) -> None:
+    _say(f"{click.style('error', fg='red', bold=True)} {text}")
+
+
+class _Commands(click.Group):
+    """Commands that live elsewhere are imported when they are asked for: `run` needs none of what they need."""
+
+    ELSEWHERE: ClassVar = {"watch": "gateway.watch_command", "simulate": "simulators.command"}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *self.ELSEWHERE]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in self.ELSEWHERE:
+            command: click.Command = getattr(importlib.import_module(self.ELSEWHERE[cmd_name]), cmd_name)
+            return command
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="sensor-gateway")
 def main() -> None:
     r"""See your sensors in a browser: MQTT in, a short durable log, Server-Sent Events out.
@@ -189,23 +205,19 @@ def check(  # noqa: PLR0913, PLR0917 - the options
     config = _load(path, broker, host, port, data, settings)
     if verbose:
         for topic_filter, qos in config.subscriptions().items():
-            console.print(f"subscribes to [bold]{_plain(topic_filter)}[/] at QoS {qos}")
+            _say(f"subscribes to {click.style(topic_filter, bold=True)} at QoS {qos}")
     click.echo(to_toml(config, comments=False), nl=False)
-    console.print("[green]ok[/]")
-
-
-main.add_command(watch)
-main.add_command(simulate)
+    _say(click.style("ok", fg="green"))
 
 
 def _run(work: Any) -> None:
     try:
         asyncio.run(work)
     except BrokerError as error:
-        console.print(f"[bold red]error[/] {_plain(str(error))}")
+        _say_error(str(error))
         raise SystemExit(EXIT_UNAVAILABLE) from error
     except GatewayError as error:
-        console.print(f"[bold red]error[/] {_plain(str(error))}")
+        _say_error(str(error))
         raise SystemExit(EXIT_FAILED) from error
 
 
@@ -216,7 +228,7 @@ def _stop_on_signals() -> asyncio.Event:
     def ask() -> None:
         nonlocal asked
         if asked:
-            console.print("ended at once, as asked twice")
+            _say("ended at once, as asked twice")
             os._exit(EXIT_FAILED)
         asked = True
         stop.set()
@@ -228,24 +240,31 @@ def _stop_on_signals() -> asyncio.Event:
 
 async def _serve(config: Config) -> None:
     async def tell(gateway: Gateway, ended: asyncio.Event) -> None:
-        where = _plain(_without_password(config.mqtt.broker)) or f"{_embedded_url(config)} (embedded)"
-        console.print(f"\n  Sensor Gateway: [bold cyan]{gateway.address}[/]   broker: {where}\n")
+        where = _without_password(config.mqtt.broker) or f"{_embedded_url(config)} (embedded)"
+        _say(f"\n  Sensor Gateway: {_address(gateway)}   broker: {where}\n")
         await ended.wait()
 
     await _while_running(config, tell)
 
 
 async def _demo(config: Config, devices: int, rate: float, seed: int) -> None:
+    from simulators.device import line_up  # noqa: PLC0415 - `run` simulates nothing
+    from simulators.fleet import Fleet  # noqa: PLC0415
+
     broker = config.mqtt.broker or _embedded_url(config)
 
     async def simulate_devices(gateway: Gateway, ended: asyncio.Event) -> None:
         fleet = Fleet(broker, line_up(devices, rate=rate, seed=seed))
-        shown = _plain(_without_password(broker))
-        console.print(f"\n  Open [bold cyan]{gateway.address}[/]   {devices} simulated devices, broker on {shown}")
-        console.print("  Ctrl-C ends it.\n")
+        shown = _without_password(broker)
+        _say(f"\n  Open {_address(gateway)}   {devices} simulated devices, broker on {shown}")
+        _say("  Ctrl-C ends it.\n")
         await fleet.run(ended)
 
     await _while_running(config, simulate_devices)
+
+
+def _address(gateway: Gateway) -> str:
+    return click.style(gateway.address, fg="cyan", bold=True)
 
 
 def _embedded_url(config: Config) -> str:
@@ -284,4 +303,4 @@ def _without_password(url: str) -> str:
 def _say_goodbye(gateway: Gateway) -> None:
     counters = gateway.counters
     taken = sum(counters.entries_total.values())
-    console.print(f"stopped: {counters.messages_total:,} messages in, {taken:,} entries logged, all of them committed")
+    _say(f"stopped: {counters.messages_total:,} messages in, {taken:,} entries logged, all of them committed")

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 PREFIX = "sensor_gateway_"
 
@@ -83,8 +83,11 @@ GAUGES = {
 """What is read when asked, by its name without the prefix."""
 
 
-class Exposition(Collector):
-    """The counters, and gauges that are read when asked, in the form that prometheus-client writes."""
+class Exposition:
+    """The counters, and gauges that are read when asked, as a collector of prometheus-client.
+
+    That is imported with the first `collect`: a start need not wait for it, nor a gateway that nobody asks hold it.
+    """
 
     def __init__(self, counters: Counters, gauges: dict[str, Callable[[], float]]) -> None:
         self._counters = counters
@@ -92,6 +95,8 @@ class Exposition(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """All families, in the order of the table."""
+        from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415
+
         for entry in fields(self._counters):
             yield _family(entry.name, entry.metadata, getattr(self._counters, entry.name))
         for name, meaning in GAUGES.items():
@@ -99,6 +104,8 @@ class Exposition(Collector):
 
 
 def _family(name: str, metadata: Any, value: Any) -> Metric:
+    from prometheus_client.core import CounterMetricFamily  # noqa: PLC0415
+
     if "label" not in metadata:
         return CounterMetricFamily(PREFIX + name, metadata["meaning"], value)
     family = CounterMetricFamily(PREFIX + name, metadata["meaning"], labels=[metadata["label"]])

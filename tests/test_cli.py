@@ -186,3 +186,13 @@ def test_the_module_runs_as_a_command(tmp_path: Path) -> None:
         [sys.executable, "-m", "gateway", "--version"], capture_output=True, text=True, timeout=20, check=True
     )
     assert done.stdout.startswith("sensor-gateway, version ")
+
+
+NOT_FOR_RUN = {"httpx", "httpx_sse", "prometheus_client", "rich", "simulators"}
+"""What other commands need, a terminal, or the first `/metrics`: a third of what a start would take."""
+
+
+def test_a_start_imports_nothing_that_it_does_not_need(tmp_path: Path) -> None:
+    program = "import sys, gateway.cli, gateway.ingest.broker; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert set() == NOT_FOR_RUN & set(done.stdout.split())
