@@ -6,10 +6,12 @@ from pathlib import Path
 
 from tests.bench import load
 from tests.bench.filled import ROOM, drop_cache, fill, read_bytes
+from tests.bench.growth import Curves
 from tests.bench.load import Result
 from tests.bench.peers.gateway import Gateway
 from tests.bench.peers.nchan import Nchan
 from tests.bench.peers.server import Server
+from tests.bench.plot import plot
 from tests.bench.report import Report, median, short
 from tests.bench.runs import OURS, Extent, folder, tell_load
 from tests.conftest import wait_until
@@ -18,7 +20,7 @@ ENTRIES = 10_000
 MANY = 50
 SINGLE = 5
 MILLION, DEVICES = 1_000_000, 100
-SIZES = (10_000, 100_000, 1_000_000)
+SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 FIRSTS = 200
 
 
@@ -97,9 +99,10 @@ def _times(results: list[Result]) -> list[str]:
 
 
 def first_byte(extent: Extent) -> Report:
-    """From the request to the first replayed reading, at positions all over logs of 10^4 to 10^6 entries."""
+    """From the request to the first replayed reading, at positions all over logs of 10^4 to 10^7 entries."""
     report = Report("first-byte")
     rows, middles, tops = [], [], []
+    curves: Curves = {"p50": [], "p99": []}
     for entries in SIZES:
         results = first_readings(entries, extent)
         p50 = median(r.opening["first_p50_us"] / 1000 for r in results)
@@ -107,9 +110,13 @@ def first_byte(extent: Extent) -> Report:
         rows.append([f"{entries:,}", short(p50), short(p99)])
         middles.append(p50)
         tops.append(p99)
+        curves["p50"].append((entries, p50))
+        curves["p99"].append((entries, p99))
     report.figures |= {"first-byte flat": max(middles) / min(middles), "first-byte p99": max(tops)}
     report.say(f"One device of {DEVICES}, {FIRSTS} positions, one after the other, {extent.runs} runs.")
     report.table(("entries held", "p50 ms", "p99 ms"), rows)
+    title = "From request to first replayed reading"
+    report.plot("history.svg", title, plot(title, "entries held", "ms", curves))
     return report
 
 

@@ -39,7 +39,7 @@ class Extent:
     """How much is measured: ``runs`` of each row, ``seconds`` of each run; ``peers`` beside the gateway."""
 
     runs: int = 3
-    seconds: float = 5.0
+    seconds: float = 4.0
     peers: tuple[str, ...] = tuple(PEERS)
     wait: bool = False
 
