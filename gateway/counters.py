@@ -62,6 +62,7 @@ class Counters:
     streams_cut_total: int = _count("streams ended because their reader took nothing for `http.send_timeout_s`")
     sent_entries_total: int = _count("entries sent to streams")
     sent_bytes_total: int = _count("bytes sent to streams")
+    shared_writes_total: int = _count("writes straight to a connection of what was made once for several streams")
     conflated_total: int = _count("entries that streams with `mode=latest` left out because newer ones stood for them")
     gaps_total: Counter[str] = _count_by("reason", "gaps told to streams")
     bad_requests_total: int = _count("requests answered with 400 or 403")

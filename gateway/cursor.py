@@ -9,6 +9,8 @@ Rules:
   move it too, and the next heartbeat tells the reader.
 * Nothing is read ahead: the next read begins after the last send has returned, and no read stays open across a send.
 * Between two pages the loop gets its turn, also when a send never waits: else a fast replay could not be cancelled.
+* At the head most streams have the same to send. Then it goes back to sleep in a crowd, which serves it (`gateway/crowd.py`)
+  until it must go on alone; the position says where.
 * Whatever may be missing is told where it is missing: the gap's id is the position where reading goes on.
 """
 
@@ -23,6 +25,7 @@ from typing import Literal, NamedTuple
 from gateway import frame
 from gateway.conflate import Conflation, project
 from gateway.counters import Counters
+from gateway.crowd import Crowds, Line
 from gateway.devices import Registry
 from gateway.log import Log, Watch
 from gateway.readiness import Readiness
@@ -39,10 +42,6 @@ CHUNK_BYTES = 65_536
 
 MAX_CONFLATED = 100_000
 """Entries that one pass with `mode=latest` reads at most, so that a stream far behind shows something soon."""
-
-
-VISIBLE_EVERY = 3
-"""Of so many heartbeats in a row one is an event with data: what a page sees of a quiet stream, every 45 s by default."""
 
 
 class Plan(NamedTuple):
@@ -73,9 +72,12 @@ class Pace(NamedTuple):
 
 
 class Cursor:
-    """One stream. Iterate `blocks`, once; `close` ends it. ``sending_since`` is set while its reader is waited for."""
+    """One stream. Iterate `blocks`, once; `close` ends it. ``sending_since`` is set while its reader is waited for.
 
-    def __init__(  # noqa: PLR0913, PLR0917 - the stations it meets
+    With a ``line`` to its reader it joins one of ``crowds`` when it has caught up, if it sends what others send.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the stations that it joins, and what was asked for
         self,
         log: Log,
         registry: Registry,
@@ -83,10 +85,15 @@ class Cursor:
         plan: Plan,
         pace: Pace,
         readiness: Readiness | None = None,
+        crowds: Crowds | None = None,
+        line: Line | None = None,
     ) -> None:
         self._log, self._registry, self._counters = log, registry, counters
         self._plan, self._pace, self._readiness = plan, pace, readiness or Readiness()
         self._told_version = -1
+        self.selection = plan.selection
+        self._crowds, self._line = crowds, line
+        self._may_join = not (plan.mode == "latest" or plan.metrics or plan.interval_s)
         self.position = log.head if plan.position is None else plan.position
         self.sending_since: float | None = None
         self.last_sent = time.monotonic()
@@ -94,7 +101,10 @@ class Cursor:
         self._beats = 0
         self._is_live = False
         self._closing = False
+        # An Event of its own, never a shared Future: one cancelled waiter would cancel it for all.
+        self._bit = asyncio.Event()
         self._watch: Watch | None = None
+        self.in_crowd = False
 
     def close(self) -> None:
         """Ask the stream to end itself; it says `bye` first."""
@@ -103,18 +113,17 @@ class Cursor:
 
     def wake_if_due(self, now: float) -> None:
         """Called by the one timer that all streams share; sets the bit when a heartbeat is due."""
-        if now - self.last_sent >= self._pace.heartbeat_s:
+        if now - self.last_sent >= self._pace.heartbeat_s and not self.in_crowd:
             self.wake()
 
     def wake(self) -> None:
         """Have the loop look what is due; one wake too many is harmless (law 5)."""
-        if self._watch is not None:
-            self._watch.event.set()
+        self._bit.set()
 
     async def blocks(self) -> AsyncGenerator[bytes, None]:
         """Pieces to send, each of whole SSE blocks."""
-        self._watch = self._log.watch(self._plan.selection)
-        bit = self._watch.event
+        bit = self._bit
+        self._watch = self._log.watch(self.selection, bit.set)
         try:
             for piece in self._opening():
                 self.sending_since = time.monotonic()
@@ -127,11 +136,15 @@ class Cursor:
                     self.sending_since = time.monotonic()
                     yield piece
                     self._was_taken(piece)
-                await self._pause(bit)
+                await self._pause()
             self.sending_since = time.monotonic()
             yield (piece := frame.bye("stopping", self._pace.retry_ms()))
             self._was_taken(piece)
         finally:
+            self._unwatch()
+
+    def _unwatch(self) -> None:
+        if self._watch is not None:
             self._log.unwatch(self._watch)
 
     def _was_taken(self, piece: bytes) -> None:
@@ -149,14 +162,39 @@ class Cursor:
             return piece
         return self._heartbeat() if self._heartbeat_is_due() else b""
 
-    async def _pause(self, bit: asyncio.Event) -> None:
+    async def _pause(self) -> None:
         """Let others have their turn: for the rest of the interval, between two pages, or until the bit is set."""
         if (left := self._rest_left()) > 0:
-            await _wait(bit, left)
+            await _wait(self._bit, left)
         elif self.position < self._log.head:
             await asyncio.sleep(0)
+        elif self._may_join and self._crowds is not None and self._line is not None and self._line.is_clear():
+            await self._in_crowd(self._crowds, self._line)
         else:
-            await bit.wait()
+            await self._bit.wait()
+
+    async def _in_crowd(self, crowds: Crowds, line: Line) -> None:
+        """Be served together with others until the bit is set; then wait for the reader if it is behind."""
+        crowds.join(self, line)
+        self._unwatch()
+        self.in_crowd = True
+        try:
+            await self._bit.wait()
+        finally:
+            self.in_crowd = False
+            self._watch = self._log.watch(self.selection, self._bit.set)
+            crowds.leave(self)
+        if not line.is_clear():
+            await self._drain(line)
+
+    async def _drain(self, line: Line) -> None:
+        self.sending_since = time.monotonic()
+        try:
+            await line.drain()
+        except ConnectionError:
+            # The reader has left: what is sent from here on goes nowhere, and the server ends the response.
+            self._closing = True
+        self.sending_since = None
 
     def _rest_left(self) -> float:
         """How much of the interval is left; what was appended waits for its end."""
@@ -194,9 +232,7 @@ class Cursor:
 
     def _heartbeat(self) -> bytes:
         self._beats += 1
-        if self._beats % VISIBLE_EVERY:
-            return frame.heartbeat(self.position)
-        return frame.visible_heartbeat(self.position, self._log.now_ms())
+        return frame.heartbeat(self._beats, self.position, self._log.now_ms())
 
     async def _next_piece(self) -> bytes:
         """What is to be sent next, and the position moved past it."""
@@ -206,7 +242,7 @@ class Cursor:
         return piece
 
     async def _every(self) -> bytes:
-        where = self.position, self._plan.selection, self._pace.page_entries
+        where = self.position, self.selection, self._pace.page_entries
         # Live streams find everything in the tail: then nothing is awaited, which saves a fifth of the work.
         found = self._log.read_tail(*where) or await self._log.read(*where)
         if isinstance(found, Gap):
@@ -227,7 +263,7 @@ class Cursor:
         """All that waits, conflated. A gap ends the pass: what was read before it is sent first."""
         gathered, seen = Conflation(self._plan.metrics), 0
         while seen < MAX_CONFLATED:
-            found = await self._log.read(self.position, self._plan.selection, self._pace.page_entries)
+            found = await self._log.read(self.position, self.selection, self._pace.page_entries)
             if isinstance(found, Gap):
                 return self._conflated(gathered) or self._tell(found)
             self.position = found.position

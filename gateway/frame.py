@@ -13,6 +13,9 @@ import msgspec
 
 from gateway.reading import Draft, Entry, Gap, Kind
 
+VISIBLE_EVERY = 3
+"""Of so many heartbeats in a row one is an event with data: what a page sees of a quiet stream, every 45 s by default."""
+
 _encode = msgspec.json.encode
 _READING = b"id: %d\ndata: %b\n\n"
 _DATA = b"\ndata: "
@@ -61,13 +64,13 @@ def live(position: int) -> bytes:
     return b'event: live\ndata: {"position":%d}\n\n' % position
 
 
-def heartbeat(position: int) -> bytes:
-    """Fires nothing in a browser (no data), but moves its Last-Event-ID."""
-    return b"id: %d\n\n" % position
+def heartbeat(number: int, position: int, time_ms: int) -> bytes:
+    """The ``number``-th in a row, from 1. Most fire nothing in a browser (no data), but move its Last-Event-ID.
 
-
-def visible_heartbeat(position: int, time_ms: int) -> bytes:
-    """A heartbeat that a page's script sees, and that client libraries take the id from which drop blocks without data."""
+    Every third has data: a page's script sees it, and so do client libraries that drop blocks without data and their ids.
+    """
+    if number % VISIBLE_EVERY:
+        return b"id: %d\n\n" % position
     return b'event: heartbeat\nid: %d\ndata: {"position":%d,"time":%d}\n\n' % (position, position, time_ms)
 
 

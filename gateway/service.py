@@ -221,7 +221,7 @@ class Gateway:
         address, serving = address_of(listening, http), hypercorn_config(listening, http)
         works = {
             "session": self._session.run(),
-            "streams": streams.tick_forever(),
+            "streams": streams.run(),
             "trim": self._trim_forever(),
             "silence": self._watch_silence(),
             "save": self._save_forever(),

@@ -323,16 +323,15 @@ class TestInterval:
         await append(log, draft(0))
         await stream.take()
         cleared = 0
-        watch = stream.cursor._watch
-        assert watch is not None
-        clear = watch.event.clear
+        bit = stream.cursor._bit
+        clear = bit.clear
 
         def count() -> None:
             nonlocal cleared
             cleared += 1
             clear()
 
-        watch.event.clear = count  # type: ignore[method-assign]
+        bit.clear = count  # type: ignore[method-assign]
         taking = asyncio.ensure_future(stream.take())
         while not taking.done():
             log._watches.wake(["a"])

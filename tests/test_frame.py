@@ -70,7 +70,8 @@ def test_a_reading_made_for_one_stream_is_one_block_too(seq, device, said):
         ),
         (frame.latest(b'{"device":"a"}'), {"event": "latest", "data": '{"device":"a"}'}),
         (frame.live(7), {"event": "live", "data": '{"position":7}'}),
-        (frame.heartbeat(8), {"id": "8"}),
+        (frame.heartbeat(1, 8, 5), {"id": "8"}),
+        (frame.heartbeat(2, 8, 5), {"id": "8"}),
         (
             frame.gap(Gap(1, 4, 9, "expired")),
             {"event": "gap", "id": "4", "data": '{"asked":1,"floor":4,"head":9,"reason":"expired"}'},
@@ -85,7 +86,7 @@ def test_each_block_says_what_the_wire_document_says(block, fields):
 
 
 def test_blocks_in_one_piece_stay_apart():
-    piece = frame.retry(1) + frame.hello(1, 0, 1, 2, "latest") + frame.live(1) + frame.heartbeat(2)
+    piece = frame.retry(1) + frame.hello(1, 0, 1, 2, "latest") + frame.live(1) + frame.heartbeat(1, 2, 5)
     assert 4 == len(parsed(piece))
 
 

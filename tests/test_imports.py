@@ -9,7 +9,7 @@ FLOORS = [
     {"gateway", "gateway.errors", "gateway.reading", "gateway.topic", "gateway.selection", "gateway.counters"},
     {"gateway.frame", "gateway.config", "gateway.decode", "gateway.buckets"},
     {"gateway.conflate", "gateway.devices", "gateway.log", "gateway.readiness"},
-    {"gateway.presence", "gateway.cursor", "gateway.ingest"},
+    {"gateway.presence", "gateway.crowd", "gateway.cursor", "gateway.ingest"},
     {"gateway.http"},
     {"gateway.service"},
     {"simulators", "gateway.watch_command"},

@@ -13,9 +13,11 @@ from quart import Blueprint, Quart, Response, request
 from gateway import frame
 from gateway.config import Http
 from gateway.counters import Counters
+from gateway.crowd import Crowds, Line
 from gateway.cursor import Cursor, Pace, Plan
 from gateway.devices import Registry
 from gateway.http.parameters import EARLIEST, Last, Since, Start, stream_parameters
+from gateway.http.transport import chunk, way_of
 from gateway.log import Log
 from gateway.readiness import Readiness
 from gateway.selection import Selection
@@ -40,6 +42,7 @@ class Streams:
         self._log, self._registry, self._counters, self._settings = log, registry, counters, settings
         self._readiness, self._told_version = readiness, readiness.version
         self._pace = Pace(settings.page_entries, settings.heartbeat_s, settings.retry_min_ms, settings.retry_max_ms)
+        self._crowds = Crowds(log, counters, settings.page_entries, settings.heartbeat_s, chunk)
         self._open: dict[Cursor, asyncio.Transport | None] = {}
         self._closing = False
 
@@ -58,7 +61,7 @@ class Streams:
             return Response(b"", headers=HEADERS)
         position = await self._position(asked.start, asked.selection)
         plan = Plan(asked.selection, position, asked.mode, asked.interval_s, asked.metrics, asked.snapshot)
-        response = Response(self._blocks(plan, request.scope["state"].get("transport")), headers=HEADERS)
+        response = Response(self._blocks(plan, *way_of(request)), headers=HEADERS)
         response.timeout = None  # Quart would cut the stream after a minute
         return response
 
@@ -69,12 +72,14 @@ class Streams:
             return await self._log.position_back(selection, start.entries)
         return self._log.floor if start == EARLIEST else start
 
-    async def _blocks(self, plan: Plan, transport: asyncio.Transport | None) -> AsyncIterator[bytes]:
+    async def _blocks(self, plan: Plan, transport: asyncio.Transport | None, line: Line | None) -> AsyncIterator[bytes]:
         # Nothing is awaited between the check and the entry: a thousand that come at once are counted one by one.
         if self._closing or len(self._open) >= self._settings.max_streams:
             yield self._busy()
             return
-        cursor = Cursor(self._log, self._registry, self._counters, plan, self._pace, self._readiness)
+        cursor = Cursor(
+            self._log, self._registry, self._counters, plan, self._pace, self._readiness, self._crowds, line
+        )
         self._open[cursor] = transport
         self._counters.streams_opened_total += 1
         try:
@@ -91,12 +96,16 @@ class Streams:
         reason, retry_ms = ("stopping", self._pace.retry_ms()) if self._closing else ("busy", busy_ms)
         return frame.retry(retry_ms) + frame.bye(reason, retry_ms)
 
-    async def tick_forever(self) -> None:
-        """The one timer of all streams."""
+    async def run(self) -> None:
+        """What all streams share: one timer, and the crowds. Until cancelled."""
+        await asyncio.gather(self._tick_forever(), self._crowds.serve_forever())
+
+    async def _tick_forever(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
             now, told = time.monotonic(), self._told_version
             self._told_version = self._readiness.look()
+            self._crowds.beat(now)
             for cursor, transport in list(self._open.items()):
                 if self._told_version != told:
                     cursor.wake()

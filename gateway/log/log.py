@@ -159,9 +159,9 @@ class Log:
 
     # --- read and watch ----------------------------------------------------------------------------------------------
 
-    def watch(self, selection: Selection) -> Watch:
-        """A bit that is set when something of ``selection`` was appended; hand it back with `unwatch`."""
-        return self._watches.open(selection)
+    def watch(self, selection: Selection, wake: Callable[[], object]) -> Watch:
+        """Have ``wake`` called when something of ``selection`` was appended; hand the watch back with `unwatch`."""
+        return self._watches.open(selection, wake)
 
     def unwatch(self, watch: Watch) -> None:
         """The stream has ended."""

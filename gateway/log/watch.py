@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from gateway.selection import Selection
 
 
 class Watch:
-    """One stream's bit. An Event of its own, never a shared Future: one cancelled waiter would cancel it for all."""
+    """One bit: that of a stream, or of a crowd of streams. ``wake`` sets it, and must neither block nor raise."""
 
-    __slots__ = ("_group", "event")
+    __slots__ = ("_group", "wake")
 
-    def __init__(self, group: _Group) -> None:
-        self._group = group
-        self.event = asyncio.Event()
+    def __init__(self, group: _Group, wake: Callable[[], object]) -> None:
+        self._group, self.wake = group, wake
 
 
 class _Group:
@@ -39,14 +37,14 @@ class Watches:
         self._groups: dict[Selection, _Group] = {}
         self._by_device: dict[str, set[_Group]] = {}
 
-    def open(self, selection: Selection) -> Watch:
+    def open(self, selection: Selection, wake: Callable[[], object]) -> Watch:
         """A new watch; close it when its stream ends."""
         group = self._groups.get(selection)
         if group is None:
             group = self._groups[selection] = _Group(selection)
             for device in self._by_device if selection.globs else selection.names & self._by_device.keys():
                 self._join(group, device)
-        watch = Watch(group)
+        watch = Watch(group, wake)
         group.watches.add(watch)
         return watch
 
@@ -71,7 +69,7 @@ class Watches:
             touched.update(self._meet(device) if groups is None else groups)
         for group in touched:
             for watch in group.watches:
-                watch.event.set()
+                watch.wake()
 
     def _meet(self, device: str) -> set[_Group]:
         """A device that was not seen before: which groups want it."""

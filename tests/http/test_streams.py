@@ -99,6 +99,67 @@ def test_a_heartbeat_moves_the_position_over_what_was_not_asked_for(pair: Pair, 
     assert [] == reader.readings
 
 
+# --- the shared write ------------------------------------------------------------------------------------------------
+
+
+def test_streams_at_the_head_are_written_to_together(pair: Pair, read: Read) -> None:
+    readers = [read(pair.gateway, "/api/devices/crowd/stream").live() for _ in range(10)]
+    before = pair.gateway.counter("shared_writes_total")
+    for value in range(3):
+        pair.broker.publish("sensors/crowd/temperature", str(value))
+        for reader in readers:
+            reader.wait(lambda reader, value=value: value in reader.values("temperature"))
+    assert 1 == len({tuple(block.id for block in reader.blocks if not block.event) for reader in readers})
+    assert pair.gateway.counter("shared_writes_total") >= before + 30
+
+
+@pytest.mark.parametrize(
+    ("path", "version"),
+    [("/api/stream?metric=temperature", "1.1"), ("/api/stream?mode=latest", "1.1"), ("/api/stream", "1.0")],
+)
+def test_a_stream_of_its_own_kind_is_written_to_by_itself(pair: Pair, read: Read, path: str, version: str) -> None:
+    reader = read(pair.gateway, path, version=version).live()
+    before = pair.gateway.counter("shared_writes_total")
+    pair.broker.publish(BOILER, "77")
+    reader.wait(lambda reader: 77 in reader.values("temperature"))
+    assert before == pair.gateway.counter("shared_writes_total")
+
+
+def test_a_reader_whose_request_goes_bad_while_it_is_served_disturbs_nobody(pair: Pair, read: Read) -> None:
+    beside = read(pair.gateway, "/api/devices/bad/stream").live()
+    for value in range(10):
+        with socket.create_connection(("127.0.0.1", pair.gateway.port), timeout=5) as sock:
+            path = get("/api/devices/bad/stream", pair.gateway.port, {"Transfer-Encoding": "chunked"})
+            sock.sendall(path)
+            assert sock.recv(65_536)
+            sock.sendall(b"zz\r\n")
+            pair.broker.publish("sensors/bad/temperature", str(value))
+            beside.wait(lambda reader, value=value: value in reader.values("temperature"))
+    assert "Traceback" not in pair.gateway.output()
+
+
+def test_a_reader_that_stalls_and_comes_back_misses_nothing(pair: Pair, raw: Raw, read: Read) -> None:
+    path, topic = "/api/devices/stalls/stream", "sensors/stalls/temperature"
+    beside, (sock, body) = read(pair.gateway, path).live(), (raw(pair.gateway, path, receive_bytes=4096), Body())
+    sock.settimeout(10)
+    while "event: live" not in body.text:
+        body.feed(sock.recv(4096))
+    before = pair.gateway.counter("shared_writes_total")
+    pair.broker.publish_lines(topic, range(5000))
+    beside.wait(lambda reader: 4999 in reader.values("temperature"))
+    assert pair.gateway.counter("shared_writes_total") > before
+    while ":4999}" not in body.text[-10_000:]:
+        body.feed(sock.recv(65_536))
+    shared = pair.gateway.counter("shared_writes_total")
+    pair.broker.publish(topic, "5000")
+    while ":5000}" not in body.text[-1000:]:
+        body.feed(sock.recv(65_536))
+    sock.close()
+    readings = [block.data["values"] for block in parse(body.text) if block.data and not block.event]
+    assert list(range(5001)) == [values["temperature"] for values in readings]
+    assert pair.gateway.counter("shared_writes_total") >= shared + 2
+
+
 # --- how many --------------------------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
+import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ import hypothesis.strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, precondition, rule
 
 from gateway.counters import Counters
+from gateway.crowd import Crowds
 from gateway.cursor import Cursor, Mode, Pace, Plan
 from gateway.devices import Registry
 from gateway.frame import entry_data
@@ -28,12 +30,44 @@ SELECTIONS = [[], ["a"], ["a", "b"], ["kitchen/*"], ["b", "*oven"], ["nobody"]]
 METRICS = ["x", "y"]
 
 
+class Connection:
+    """The line to one browser: what is written waits there until the browser takes it; above ``ROOM`` it is behind."""
+
+    ROOM = 2
+
+    def __init__(self) -> None:
+        self.waiting: list[bytes] = []
+        self._taken = asyncio.Event()
+
+    def write(self, chunk: bytes) -> bool:
+        self.waiting.append(chunk)
+        return len(self.waiting) <= self.ROOM
+
+    def is_clear(self) -> bool:
+        return len(self.waiting) < self.ROOM
+
+    async def drain(self) -> None:
+        while self.waiting:
+            self._taken.clear()
+            await self._taken.wait()
+
+    def take(self) -> bytes:
+        taken = b"".join(self.waiting)
+        self.waiting.clear()
+        self._taken.set()
+        return taken
+
+
 class Reader:
     """A browser: takes pieces when it likes, leaves and comes back with its last id. Remembers all it was told."""
 
-    def __init__(self, selection: Selection, mode: Mode, metrics: frozenset[str], page_entries: int) -> None:
+    def __init__(
+        self, selection: Selection, mode: Mode, metrics: frozenset[str], page_entries: int, shares: bool
+    ) -> None:
         self.selection, self.mode, self.metrics = selection, mode, metrics
         self.pace = Pace(page_entries, heartbeat_s=3600)
+        self.shares = shares
+        self.connection = Connection()
         self.source = EventSource()
         self.raw = b""
         self.began: int | None = None
@@ -41,9 +75,11 @@ class Reader:
         self._pieces: Any = None
         self._asked: asyncio.Task[bytes] | None = None
 
-    async def connect(self, log: Log, registry: Registry, position: int | None) -> None:
+    async def connect(self, log: Log, registry: Registry, crowds: Crowds, position: int | None) -> None:
         plan = Plan(self.selection, position, self.mode, 0, self.metrics)
-        self.cursor = Cursor(log, registry, Counters(), plan, self.pace)
+        self.connection = Connection()
+        line = self.connection if self.shares else None
+        self.cursor = Cursor(log, registry, Counters(), plan, self.pace, None, crowds, line)
         self._pieces = self.cursor.blocks()
         last_id, events = self.source.last_event_id, self.source.events
         self.source = EventSource(last_id)
@@ -59,23 +95,31 @@ class Reader:
                 self._asked = asyncio.ensure_future(anext(self._pieces))
             polls = 0
             while not self._asked.done():
+                self._feed(self.connection.take())
                 if self._is_idle():
                     return False
                 await asyncio.sleep(0.0005)
                 polls += 1
-                if polls % 20 == 0 and self.cursor is not None and self.cursor._watch is not None:
+                if polls % 20 == 0 and self.cursor is not None:
                     # As the timer does: an entry of other devices wakes nobody, and leaves the position behind the head.
-                    self.cursor._watch.event.set()
+                    self.cursor.wake()
+            # What a crowd wrote was written before the stream's own task went on.
+            self._feed(self.connection.take())
             piece, self._asked = self._asked.result(), None
-            self.raw += piece
-            self.source.feed(piece)
+            self._feed(piece)
         return True
+
+    def _feed(self, piece: bytes) -> None:
+        self.raw += piece
+        self.source.feed(piece)
 
     def _is_idle(self) -> bool:
         cursor = self.cursor
         assert cursor is not None
-        watch = cursor._watch
-        return cursor.position == cursor._log.head and watch is not None and not watch.event.is_set()
+        if cursor._watch is None:
+            return False  # it has not begun
+        is_still = cursor.position == cursor._log.head and not cursor._bit.is_set()
+        return is_still and not self.connection.waiting and (not self.shares or cursor.in_crowd or not cursor._may_join)
 
     async def disconnect(self) -> None:
         if self._asked is not None:
@@ -130,8 +174,10 @@ class OnePath(RuleBasedStateMachine):
     @initialize(
         tail_bytes=st.sampled_from([1, 1500, 2**20]),
         segment_bytes=st.sampled_from([1, 26_000, 2**26]),
+        page_entries=st.sampled_from([1, 3, 500]),
     )
-    def begin(self, tail_bytes: int, segment_bytes: int) -> None:
+    def begin(self, tail_bytes: int, segment_bytes: int, page_entries: int) -> None:
+        self.page_entries = page_entries
         self.limits = {"tail_bytes": tail_bytes, "segment_bytes": segment_bytes, "retention_bytes": 60_000}
         self.run(self._open())
 
@@ -139,6 +185,13 @@ class OnePath(RuleBasedStateMachine):
         self.log = await Log.open(LogSettings(self.folder, **self.limits), Counters())
         self.registry = Registry()
         self.log.listeners += [lambda entries, _: self.logged.extend(entries), self.registry.apply]
+        self.crowds = Crowds(self.log, Counters(), self.page_entries, 3600, bytes)
+        self.serving = asyncio.ensure_future(self.crowds.serve_forever())
+
+    async def _close(self) -> None:
+        self.serving.cancel()
+        await asyncio.wait([self.serving])
+        await self.log.close()
 
     @rule(
         target=readers,
@@ -148,15 +201,23 @@ class OnePath(RuleBasedStateMachine):
         page_entries=st.sampled_from([1, 2, 7, 500]),
         start=st.sampled_from(["head", "floor", "zero", "logged"]),
         which=st.integers(0, 10**6),
+        shares=st.booleans(),
     )
     def connect(
-        self, patterns: list[str], mode: Mode, metrics: list[str], page_entries: int, start: str, which: int
+        self,
+        patterns: list[str],
+        mode: Mode,
+        metrics: list[str],
+        page_entries: int,
+        start: str,
+        which: int,
+        shares: bool,
     ) -> Reader:
-        reader = Reader(select(patterns), mode, frozenset(metrics), page_entries)
+        reader = Reader(select(patterns), mode, frozenset(metrics), page_entries, shares)
         position = {"head": None, "floor": self.log.floor, "zero": 0}.get(start, self.log.floor)
         if start == "logged" and self.logged:
             position = self.logged[which % len(self.logged)].seq
-        self.run(reader.connect(self.log, self.registry, position))
+        self.run(reader.connect(self.log, self.registry, self.crowds, position))
         self.all.append(reader)
         return reader
 
@@ -193,7 +254,17 @@ class OnePath(RuleBasedStateMachine):
         if reader.cursor is not None:
             self.run(reader.disconnect())
         else:
-            self.run(reader.connect(self.log, self.registry, int(reader.source.last_event_id)))
+            self.run(reader.connect(self.log, self.registry, self.crowds, int(reader.source.last_event_id)))
+
+    @rule(is_due=st.booleans())
+    def serve(self, is_due: bool) -> None:
+        """The crowds are served while nobody takes anything; who gets too much falls behind."""
+
+        async def work() -> None:
+            self.crowds.beat(time.monotonic() + is_due * 3600)
+            await asyncio.sleep(0.003)
+
+        self.run(work())
 
     @rule()
     def trim(self) -> None:
@@ -203,7 +274,7 @@ class OnePath(RuleBasedStateMachine):
     def restart(self) -> None:
         async def work() -> None:
             await self._everybody_leaves()
-            await self.log.close()
+            await self._close()
             await self._open()
 
         self.run(work())
@@ -217,7 +288,7 @@ class OnePath(RuleBasedStateMachine):
             self.log._appender._gathered.clear()
             self.lives += 1
             old, self.folder = self.folder, crash(self.folder, Path(self.home.name) / f"log{self.lives}")
-            await self.log.close()
+            await self._close()
             assert old.exists()
             await self._open()
 
@@ -245,13 +316,13 @@ class OnePath(RuleBasedStateMachine):
         await self.log.drain()
         for reader in self.all:
             if reader.cursor is None:
-                await reader.connect(self.log, self.registry, int(reader.source.last_event_id))
+                await reader.connect(self.log, self.registry, self.crowds, int(reader.source.last_event_id))
             while await reader.take(100):
                 pass
             assert self.log.head == reader.cursor.position
         await self._everybody_leaves()
-        assert {} == self.log._watches._groups
-        await self.log.close()
+        assert [{}, {}] == [self.log._watches._groups, self.crowds._by_selection]
+        await self._close()
         assert sorted({e.seq for e in self.logged}) == [e.seq for e in self.logged]
         for reader in self.all:
             reader.check(self.logged)

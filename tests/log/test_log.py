@@ -67,9 +67,10 @@ class TestAppendAndRead:
 
     async def test_a_watch_is_set_after_the_head_has_moved(self, tmp_path: Path) -> None:
         log = await open_log(tmp_path)
-        watch, start = log.watch(select(["a"])), log.head
+        bit, start = asyncio.Event(), log.head
+        watch = log.watch(select(["a"]), bit.set)
         log.append(Deposit([draft()]))
-        await asyncio.wait_for(watch.event.wait(), 1)
+        await asyncio.wait_for(bit.wait(), 1)
         assert start + 1 == log.head
         log.unwatch(watch)
         await log.close()
