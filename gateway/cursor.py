@@ -112,8 +112,8 @@ class Cursor:
         self.wake()
 
     def wake_if_due(self, now: float) -> None:
-        """Called by the one timer that all streams share; sets the bit when a heartbeat is due."""
-        if now - self.last_sent >= self._pace.heartbeat_s and not self.in_crowd:
+        """Called by the one timer that all streams share, but not in a crowd; sets the bit when a heartbeat is due."""
+        if now - self.last_sent >= self._pace.heartbeat_s:
             self.wake()
 
     def wake(self) -> None:

@@ -161,10 +161,10 @@ async def test_a_stream_that_is_closed_says_bye_by_itself(log: Log, house: House
     assert {} == house.crowds._by_selection
 
 
-async def test_a_gap_sends_all_members_to_their_own_tasks(tmp_path: Any) -> None:
+async def test_what_is_not_in_the_tail_sends_all_members_to_their_own_tasks(tmp_path: Any) -> None:
     log = await open_log(tmp_path)
     house = House(log, 60)
-    streams = [await house.open("a") for _ in range(3)]
+    streams = [await house.open("a*") for _ in range(3)]
     log._tail.floor = log.head + 1
     (entry,) = await append(log, draft(1))
     await until(lambda: all(stream.own[-1] == entry.frame for stream in streams))

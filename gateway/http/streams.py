@@ -106,9 +106,11 @@ class Streams:
             now, told = time.monotonic(), self._told_version
             self._told_version = self._readiness.look()
             self._crowds.beat(now)
-            for cursor, transport in list(self._open.items()):
+            for cursor, transport in self._open.items():
                 if self._told_version != told:
                     cursor.wake()
+                if cursor.in_crowd:
+                    continue
                 cursor.wake_if_due(now)
                 if cursor.sending_since is not None and now - cursor.sending_since > self._settings.send_timeout_s:
                     self._cut(transport)

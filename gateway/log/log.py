@@ -169,7 +169,7 @@ class Log:
 
     def read_tail(self, after: int, selection: Selection, limit: int) -> Page | None:
         """As `read`, without waiting; None where the tail does not reach back to the position, or a gap must be told."""
-        if after >= self._tail.floor and self.floor <= after <= self.head:
+        if after >= self._tail.floor_of(selection) and self.floor <= after <= self.head:
             if after < self._began and self._shelf.gap_at(after, self.head) is not None:
                 return None
             self._counters.reads_total["tail"] += 1

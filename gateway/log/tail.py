@@ -51,11 +51,16 @@ class _Run:
 
 
 class Tail:
-    """Holds every entry with ``floor < seq <= head``, at most ``max_bytes`` of them; the oldest go first."""
+    """Holds every entry with ``floor < seq <= head``, at most ``max_bytes`` of them; the oldest go first.
+
+    Beside that it keeps one number for each device that lost an entry, so at most ``limits.max_devices``.
+    """
 
     def __init__(self, floor: int, max_bytes: int) -> None:
         self.floor = floor
         self.bytes = 0
+        self._begin = floor
+        self._gone: dict[str, int] = {}
         self._max_bytes = max_bytes
         self._all = _Run()
         self._by_device: dict[str, _Run] = {}
@@ -81,11 +86,21 @@ class Tail:
         self.bytes -= bytes_of(entry)
         run = self._by_device[entry.device]
         run.drop_first()
+        self._gone[entry.device] = entry.seq
         if run.start == len(run.entries):
             del self._by_device[entry.device]
 
+    def floor_of(self, selection: Selection) -> int:
+        """The position after which everything of ``selection`` is here; for few named devices it may lie below the floor.
+
+        So the stream of a quiet device needs no disk, however much others send.
+        """
+        if selection.globs or len(selection.names) > MERGE_DEVICES:
+            return self.floor
+        return max(self._gone.get(name, self._begin) for name in selection.names)
+
     def read(self, after: int, selection: Selection, limit: int, head: int) -> Page:
-        """The next entries of ``selection``; ``after`` must not lie below the floor."""
+        """The next entries of ``selection``; ``after`` must not lie below their floor."""
         if after >= head:
             return Page([], after)
         if selection.globs or len(selection.names) > MERGE_DEVICES:

@@ -75,6 +75,14 @@ class TestAppendAndRead:
         log.unwatch(watch)
         await log.close()
 
+    async def test_a_stream_of_a_quiet_device_needs_no_disk(self, tmp_path: Path) -> None:
+        log = await open_log(tmp_path, tail_bytes=1)
+        start = log.head
+        await append(log, *[draft(n, "busy") for n in range(10)])
+        assert Page([], log.head) == await log.read(start, select(["quiet"]), 10)
+        assert {"tail": 1} == dict(log._counters.reads_total)
+        await log.close()
+
     async def test_the_clock_never_goes_back(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         now_s = time.time()
         log = await open_log(tmp_path)

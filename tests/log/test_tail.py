@@ -80,10 +80,17 @@ class TestRead:
         made = [numbered(draft(n, device), n + 1) for n, device in enumerate(devices)]
         head, tail, selection = len(made), Tail(0, max_bytes), select(patterns)
         tail.add(made)
-        after = max(min(after, head), tail.floor)
+        after = max(min(after, head), tail.floor_of(selection))
         wanted = [entry for entry in made if entry.seq > after and entry.device in selection][:limit]
         expected = Page(wanted, wanted[-1].seq if len(wanted) == limit else max(head, after))
         assert expected == tail.read(after, selection, limit, head)
+
+    def test_a_quiet_device_is_held_further_back_than_others(self) -> None:
+        tail = Tail(5, size(entries(1, 16)[0]))
+        tail.add([*entries(1, 6, "b"), *entries(10, 7, "a")])
+        floors = [tail.floor_of(select(names)) for names in (["nobody"], ["b"], ["a"], ["a", "b"], ["n*"], [])]
+        assert [5, 6, 15, 15, 15, 15] == floors
+        assert Page([], 16) == tail.read(5, select(["nobody"]), 10, 16)
 
     def test_many_named_devices_are_looked_for_in_one_pass(self) -> None:
         tail = Tail(0, 10**6)
