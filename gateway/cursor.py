@@ -23,6 +23,7 @@ from collections.abc import AsyncGenerator
 from typing import Literal, NamedTuple
 
 from gateway import frame
+from gateway.bit import Bit
 from gateway.conflate import Conflation, project
 from gateway.counters import Counters
 from gateway.crowd import Crowds, Line
@@ -77,6 +78,12 @@ class Cursor:
     With a ``line`` to its reader it joins one of ``crowds`` when it has caught up, if it sends what others send.
     """
 
+    __slots__ = (
+        "_beats", "_bit", "_closing", "_counters", "_crowds", "_is_live", "_line", "_log", "_may_join", "_pace", "_plan",
+        "_readiness", "_registry", "_rest_until", "_told_version", "_watch", "in_crowd", "last_sent", "position",
+        "selection", "sending_since",
+    )  # fmt: skip
+
     def __init__(  # noqa: PLR0913, PLR0917 - the stations that it joins, and what was asked for
         self,
         log: Log,
@@ -101,8 +108,7 @@ class Cursor:
         self._beats = 0
         self._is_live = False
         self._closing = False
-        # An Event of its own, never a shared Future: one cancelled waiter would cancel it for all.
-        self._bit = asyncio.Event()
+        self._bit = Bit()
         self._watch: Watch | None = None
         self.in_crowd = False
 
@@ -287,7 +293,7 @@ class Cursor:
         return frame.gap(gap)
 
 
-async def _wait(bit: asyncio.Event, seconds: float) -> None:
+async def _wait(bit: Bit, seconds: float) -> None:
     """Until the bit is set, or so long. A reading sets it too: without the pause each one would cost a turn."""
     try:
         await asyncio.wait_for(bit.wait(), seconds)

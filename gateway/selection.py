@@ -7,6 +7,8 @@ from functools import cached_property
 MAX_PATTERNS = 200
 """Names and globs in one selection; a page that shows more asks for all."""
 
+_NONE: frozenset[str] = frozenset()
+
 
 class Selection:
     """A set of devices, known or not yet; ``*`` in a glob stands for any run of characters, slashes included.
@@ -19,8 +21,9 @@ class Selection:
         if len(patterns) > MAX_PATTERNS:
             raise ValueError(f"at most {MAX_PATTERNS} devices and globs in one stream")
         self.patterns = patterns
-        self.names = frozenset(pattern for pattern in patterns if "*" not in pattern)
-        self.globs = patterns - self.names
+        # Sets that are equal are one: a stream keeps its selection as long as it is open.
+        self.globs = frozenset(pattern for pattern in patterns if "*" in pattern) or _NONE
+        self.names = patterns - self.globs if self.globs else patterns
         self.is_all = "*" in patterns
 
     def __eq__(self, other: object) -> bool:

@@ -18,6 +18,7 @@ from gateway.decode import Decoder, Limits
 from gateway.devices import AlertData, Registry
 from gateway.errors import LogError
 from gateway.http.app import make_app
+from gateway.http.front import Front
 from gateway.http.server import address_of, allow_files, hypercorn_config, listen, serve_until
 from gateway.http.streams import Streams
 from gateway.ingest import broker as embedded
@@ -218,6 +219,7 @@ class Gateway:
         streams = Streams(self.log, self.registry, self.counters, http, readiness)
         exposition = Exposition(self.counters, self._gauges(streams))
         app = make_app(http, self.log, self.registry, self.counters, streams, exposition, readiness)
+        front = Front(app, streams, http)
         address, serving = address_of(listening, http), hypercorn_config(listening, http)
         works = {
             "session": self._session.run(),
@@ -237,7 +239,7 @@ class Gateway:
         self.address = address
         self.serving.set()
         try:
-            await serve_until(app, serving, stopping)
+            await serve_until(front, serving, stopping)
         finally:
             for task in background:
                 task.cancel()

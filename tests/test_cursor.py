@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gateway import cursor as cursor_module
+from gateway.bit import Bit
 from gateway.counters import Counters
 from gateway.cursor import Cursor, Pace, Plan
 from gateway.devices import Registry
@@ -317,21 +318,20 @@ class TestInterval:
         assert await stream.take()
         assert time.monotonic() - began < 0.05
 
-    async def test_many_readings_cost_few_turns(self, log: Log, open_: Open) -> None:
+    async def test_many_readings_cost_few_turns(self, log: Log, open_: Open, monkeypatch: pytest.MonkeyPatch) -> None:
         stream = open_(interval_s=0.3)
         await stream.take()
         await append(log, draft(0))
         await stream.take()
         cleared = 0
-        bit = stream.cursor._bit
-        clear = bit.clear
+        clear = Bit.clear
 
-        def count() -> None:
+        def count(bit: Bit) -> None:
             nonlocal cleared
             cleared += 1
-            clear()
+            clear(bit)
 
-        bit.clear = count  # type: ignore[method-assign]
+        monkeypatch.setattr(Bit, "clear", count)
         taking = asyncio.ensure_future(stream.take())
         while not taking.done():
             log._watches.wake(["a"])

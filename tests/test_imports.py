@@ -6,7 +6,15 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 FLOORS = [
-    {"gateway", "gateway.errors", "gateway.reading", "gateway.topic", "gateway.selection", "gateway.counters"},
+    {
+        "gateway",
+        "gateway.errors",
+        "gateway.reading",
+        "gateway.topic",
+        "gateway.selection",
+        "gateway.counters",
+        "gateway.bit",
+    },
     {"gateway.frame", "gateway.config", "gateway.decode", "gateway.buckets"},
     {"gateway.conflate", "gateway.devices", "gateway.log", "gateway.readiness"},
     {"gateway.presence", "gateway.crowd", "gateway.cursor", "gateway.ingest"},

@@ -12,7 +12,6 @@ from gateway.http import devices, health, history, openapi, page, security, stre
 from gateway.http.answers import problem
 from gateway.http.parameters import BadParameterError
 from gateway.http.streams import Streams
-from gateway.http.transport import keep_transports
 from gateway.log import Log
 from gateway.readiness import Readiness
 
@@ -29,10 +28,9 @@ def make_app(  # noqa: PLR0913, PLR0917 - one argument for each station it shows
     exposition: Exposition,
     readiness: Readiness,
 ) -> Quart:
-    """The ASGI app of one gateway."""
+    """Everything but the streams, which `gateway.http.front` serves."""
     app = Quart("gateway", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST_BYTES
-    keep_transports(app)
     security.guard(app, settings, counters)
     streams.add_routes(app, open_streams)
     history.add_routes(app, log, registry)

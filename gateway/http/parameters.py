@@ -22,6 +22,7 @@ MAX_NAME_CHARACTERS = 512
 MAX_BUCKETS = 10_000
 MAX_LIMIT = 100_000
 INTERVAL_S = (0.05, 60.0)
+ALL_METRICS: frozenset[str] = frozenset()
 
 Args = MultiDict[str, str]
 _T = TypeVar("_T")
@@ -117,7 +118,7 @@ def metric_names(args: Args) -> frozenset[str]:
     names = args.getlist("metric")
     if len(names) > MAX_METRICS or any(not 0 < len(name) <= MAX_NAME_CHARACTERS for name in names):
         raise BadParameterError("metric", f"at most {MAX_METRICS}, each 1 to {MAX_NAME_CHARACTERS} characters")
-    return frozenset(names)
+    return frozenset(names) if names else ALL_METRICS
 
 
 def _start(args: Args, last_event_id: str | None, now_ms: int) -> Start:

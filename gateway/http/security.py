@@ -6,7 +6,7 @@ it lets point to 127.0.0.1 (DNS rebinding).
 
 from __future__ import annotations
 
-from quart import Quart, Request, Response, request
+from quart import Quart, Response, request
 
 from gateway.config import Http
 from gateway.counters import Counters
@@ -42,14 +42,21 @@ def host_name(text: str) -> str:
     return text.lower().removesuffix(".")
 
 
-def allowed_origin(request_: Request, settings: Http) -> str | None:
-    """The value of Access-Control-Allow-Origin for a request, or None."""
-    origin = request_.headers.get("Origin")
-    if origin is None:
-        return None
-    if "*" in settings.cors_origins:
+def allowed_origin(origin: str | None, settings: Http) -> str | None:
+    """The value of Access-Control-Allow-Origin for a request with that Origin, or None."""
+    if origin is not None and "*" in settings.cors_origins:
         return "*"
     return origin if origin in settings.cors_origins else None
+
+
+def added_headers(allowed: str | None, settings: Http) -> dict[str, str]:
+    """The headers that every answer carries, unless it has its own; ``allowed`` is what `allowed_origin` says."""
+    headers = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
+    if settings.cors_origins:
+        headers["Vary"] = "Origin"
+    if allowed is not None:
+        headers |= {"Access-Control-Allow-Origin": allowed, "Access-Control-Expose-Headers": "X-Position"}
+    return headers
 
 
 def guard(app: Quart, settings: Http, counters: Counters) -> None:
@@ -66,15 +73,12 @@ def guard(app: Quart, settings: Http, counters: Counters) -> None:
 
     @app.after_request
     async def add_headers(response: Response) -> Response:
-        response.headers.setdefault("X-Content-Type-Options", "nosniff")
-        response.headers.setdefault("Referrer-Policy", "no-referrer")
-        response.headers.setdefault("Cache-Control", "no-store")
-        if settings.cors_origins:
-            response.headers.add("Vary", "Origin")
-            if origin := allowed_origin(request, settings):
-                response.headers["Access-Control-Allow-Origin"] = origin
-                response.headers["Access-Control-Expose-Headers"] = "X-Position"
-                if request.method == "OPTIONS":
-                    response.headers["Access-Control-Allow-Headers"] = "Last-Event-ID, Cache-Control"
-                    response.headers["Access-Control-Max-Age"] = "600"
+        added = added_headers(allowed_origin(request.headers.get("Origin"), settings), settings)
+        if "Vary" in added:
+            response.headers.add("Vary", added.pop("Vary"))
+        for name, value in added.items():
+            response.headers.setdefault(name, value)
+        if request.method == "OPTIONS" and "Access-Control-Allow-Origin" in added:
+            response.headers["Access-Control-Allow-Headers"] = "Last-Event-ID, Cache-Control"
+            response.headers["Access-Control-Max-Age"] = "600"
         return response

@@ -15,11 +15,10 @@ from hypercorn.asyncio import serve
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.config import Config as HypercornConfig
 from hypercorn.protocol.h11 import H11Protocol
-from quart import Quart
 
 from gateway.config import Http
 from gateway.errors import ServeError
-from gateway.http.transport import cut_all
+from gateway.http.front import Front
 
 _log = logging.getLogger(__name__)
 
@@ -139,7 +138,7 @@ def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         loop.default_exception_handler(context)
 
 
-async def serve_until(app: Quart, config: HypercornConfig, stopping: Callable[[], Awaitable[None]]) -> None:
+async def serve_until(front: Front, config: HypercornConfig, stopping: Callable[[], Awaitable[None]]) -> None:
     """Serve until ``stopping`` returns; it must have ended all streams by then. Returns within about twice `GRACE_S`."""
     stopped = asyncio.Event()
     asyncio.get_running_loop().set_exception_handler(_report)
@@ -148,13 +147,13 @@ async def serve_until(app: Quart, config: HypercornConfig, stopping: Callable[[]
         await stopping()
         stopped.set()
 
-    serving = asyncio.create_task(serve(app, config, shutdown_trigger=trigger))
+    serving = asyncio.create_task(serve(front, config, shutdown_trigger=trigger))
     waiting = asyncio.create_task(stopped.wait())
     await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
     await asyncio.wait([serving], timeout=GRACE_S)
     # Python 3.12 and later wait for every connection here, for ever if one does not go, such as a reader that stalls.
-    cut_all(app)
+    front.cut_all()
     await asyncio.wait([serving], timeout=GRACE_S)
     if not serving.done():
         serving.cancel()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
 from quart import Blueprint, Quart, Response, request
@@ -16,14 +16,17 @@ from gateway.counters import Counters
 from gateway.crowd import Crowds, Line
 from gateway.cursor import Cursor, Pace, Plan
 from gateway.devices import Registry
-from gateway.http.parameters import EARLIEST, Last, Since, Start, stream_parameters
-from gateway.http.transport import chunk, way_of
+from gateway.http.parameters import EARLIEST, Args, Last, Since, Start, StreamParameters, stream_parameters
+from gateway.http.transport import chunk
 from gateway.log import Log
 from gateway.readiness import Readiness
 from gateway.selection import Selection
 
 HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 """nginx buffers without the last one."""
+
+Put = Callable[[bytes], Awaitable[None]]
+"""Sends a piece; back when the reader can take the next."""
 
 TICK_S = 1.0
 """How often the one timer looks whose heartbeat is due and who takes nothing: heartbeats may be late by this much."""
@@ -53,17 +56,9 @@ class Streams:
         """How far the slowest stream is behind the head, in numbers."""
         return max((self._log.head - cursor.position for cursor in self._open), default=0)
 
-    async def answer(self, device: str | None) -> Response:
-        """The response to a stream request; raises BadParameterError."""
-        last_event_id = request.headers.get("Last-Event-ID")
-        asked = stream_parameters(request.args, device, last_event_id, self._log.now_ms())
-        if request.method == "HEAD":
-            return Response(b"", headers=HEADERS)
-        position = await self._position(asked.start, asked.selection)
-        plan = Plan(asked.selection, position, asked.mode, asked.interval_s, asked.metrics, asked.snapshot)
-        response = Response(self._blocks(plan, *way_of(request)), headers=HEADERS)
-        response.timeout = None  # Quart would cut the stream after a minute
-        return response
+    def asked(self, args: Args, device: str | None, last_event_id: str | None) -> StreamParameters:
+        """What a request asks for; ``device`` is that of the path. Raises BadParameterError."""
+        return stream_parameters(args, device, last_event_id, self._log.now_ms())
 
     async def _position(self, start: Start, selection: Selection) -> int | None:
         if isinstance(start, Since):
@@ -72,10 +67,15 @@ class Streams:
             return await self._log.position_back(selection, start.entries)
         return self._log.floor if start == EARLIEST else start
 
-    async def _blocks(self, plan: Plan, transport: asyncio.Transport | None, line: Line | None) -> AsyncIterator[bytes]:
+    async def serve(
+        self, asked: StreamParameters, put: Put, transport: asyncio.Transport | None, line: Line | None
+    ) -> None:
+        """One stream, until its end: each piece goes to ``put``. Cancelled when the reader has left."""
+        position = await self._position(asked.start, asked.selection)
+        plan = Plan(asked.selection, position, asked.mode, asked.interval_s, asked.metrics, asked.snapshot)
         # Nothing is awaited between the check and the entry: a thousand that come at once are counted one by one.
         if self._closing or len(self._open) >= self._settings.max_streams:
-            yield self._busy()
+            await put(self._busy())
             return
         cursor = Cursor(
             self._log, self._registry, self._counters, plan, self._pace, self._readiness, self._crowds, line
@@ -86,7 +86,7 @@ class Streams:
             # Closed here and now when the reader leaves, not when the garbage collector finds it.
             async with aclosing(cursor.blocks()) as blocks:
                 async for piece in blocks:
-                    yield piece
+                    await put(piece)
         finally:
             del self._open[cursor]
 
@@ -140,15 +140,19 @@ class Streams:
 
 
 def add_routes(app: Quart, streams: Streams) -> None:
-    """Mount the two stream routes."""
+    """Mount the two stream routes, for what is no stream: HEAD, OPTIONS, and parameters that are refused."""
     blueprint = Blueprint("streams", __name__)
 
     @blueprint.get("/api/stream")
     async def stream_many() -> Response:
-        return await streams.answer(None)
+        return answer(None)
 
     @blueprint.get("/api/devices/<path:device>/stream")
     async def stream_one(device: str) -> Response:
-        return await streams.answer(device)
+        return answer(device)
+
+    def answer(device: str | None) -> Response:
+        streams.asked(request.args, device, request.headers.get("Last-Event-ID"))
+        return Response(b"", headers=HEADERS)
 
     app.register_blueprint(blueprint)

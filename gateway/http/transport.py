@@ -13,11 +13,6 @@ from typing import Any
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
-from hypercorn.typing import ConnectionState
-from quart import Quart, Request
-from quart.asgi import ASGIHTTPConnection
-
-_IN_USE = "transports in use"
 
 WAITING_BYTES = 65_536
 """While more of what was written straight to a connection waits in this process for its reader, nothing more is written."""
@@ -63,41 +58,6 @@ class DirectLine:
         await self._server.writer.drain()
         if self._transport.is_closing():
             raise ConnectionResetError("the reader has left")
-
-
-class Connection(ASGIHTTPConnection):
-    """Quart's connection, which leaves its transport and line in the request's scope, where a stream can find them."""
-
-    async def __call__(self, receive: Any, send: Any) -> None:
-        """As ASGI calls it."""
-        transport = transport_of(send)
-        state = self.scope.setdefault("state", ConnectionState({}))
-        state["transport"], state["line"] = transport, line_of(send)
-        in_use: set[asyncio.Transport | None] = self.app.extensions[_IN_USE]
-        in_use.add(transport)
-        try:
-            await super().__call__(receive, send)
-        finally:
-            in_use.discard(transport)
-
-
-def keep_transports(app: Quart) -> None:
-    """Have ``app`` know the transports of the requests that it is answering."""
-    app.asgi_http_class = Connection
-    app.extensions[_IN_USE] = set()
-
-
-def cut_all(app: Quart) -> None:
-    """Cut every request that is still being answered."""
-    for transport in list(app.extensions[_IN_USE]):
-        if transport is not None:
-            transport.abort()
-
-
-def way_of(request: Request) -> tuple[asyncio.Transport | None, DirectLine | None]:
-    """The transport and the line that the connection of a request left in its scope."""
-    state = request.scope["state"]
-    return state.get("transport"), state.get("line")
 
 
 def transport_of(send: Any) -> asyncio.Transport | None:

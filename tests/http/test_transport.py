@@ -9,56 +9,73 @@ from typing import Any
 
 import pytest
 from hypercorn.protocol.http_stream import ASGIHTTPState
-from quart import Quart, request
+from quart import Quart
 
 from gateway.config import Http
+from gateway.http.front import Front
 from gateway.http.server import hypercorn_config, listen, serve_until
-from gateway.http.transport import DirectLine, chunk, cut_all, keep_transports, line_of, transport_of
+from gateway.http.transport import DirectLine, chunk, line_of, transport_of
 from tests.reader import get
 
 
-def make_app(seen: list[Any]) -> Quart:
-    app = Quart("tests")
-    keep_transports(app)
+async def test_the_way_to_the_transport_is_open_and_a_request_can_be_cut() -> None:
+    seen: list[Any] = []
+    app, stop, settings = Quart("tests"), asyncio.Event(), Http(port=0)
+
+    async def looks(scope: Any, receive: Any, send: Any) -> None:
+        seen[:] = [transport_of(send), line_of(send)]
+        await Quart.__call__(app, scope, receive, send)
 
     @app.get("/")
     async def index() -> AsyncIterator[bytes]:
-        seen.append(request.scope["state"]["transport"])
-        seen.append(request.scope["state"]["line"])
-
         async def forever() -> AsyncIterator[bytes]:
             yield b"begun"
             await asyncio.Event().wait()
 
         return forever()
 
-    return app
-
-
-async def test_the_way_to_the_transport_is_open_and_a_request_can_be_cut() -> None:
-    seen: list[Any] = []
-    app, stop = make_app(seen), asyncio.Event()
-    settings = Http(port=0)
     listening = listen(settings)
     port = listening.getsockname()[1]
-
-    async def stopping() -> None:
-        await stop.wait()
-
-    serving = asyncio.create_task(serve_until(app, hypercorn_config(listening, settings), stopping))
+    front = Front(looks, None, settings)  # type: ignore[arg-type] # no stream is asked for
+    serving = asyncio.create_task(serve_until(front, hypercorn_config(listening, settings), stop.wait))
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(get("/", port))
     await reader.readuntil(b"begun")
-    assert isinstance(seen[0], asyncio.Transport)
-    assert True is seen[1].is_clear()
-    assert writer.get_extra_info("sockname") == seen[0].get_extra_info("peername")
-    cut_all(app)
+    transport, line = seen
+    assert isinstance(transport, asyncio.Transport)
+    assert True is line.is_clear()
+    assert writer.get_extra_info("sockname") == transport.get_extra_info("peername")
+    front.cut_all()
     with contextlib.suppress(ConnectionError):
         await reader.read()
     writer.close()
-    assert [True, False, False] == [seen[0].is_closing(), seen[1].is_clear(), seen[1].write(b"-")]
+    assert [True, False, False] == [transport.is_closing(), line.is_clear(), line.write(b"-")]
     with pytest.raises(ConnectionError):
-        await seen[1].drain()
+        await line.drain()
+    stop.set()
+    await serving
+
+
+async def test_a_line_is_for_a_body_in_chunks_only() -> None:
+    seen: list[bool] = []
+    stop, settings = asyncio.Event(), Http(port=0)
+
+    async def looks(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            seen.append(line_of(send) is not None)
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+    listening = listen(settings)
+    port = listening.getsockname()[1]
+    front = Front(looks, None, settings)  # type: ignore[arg-type] # no stream is asked for
+    serving = asyncio.create_task(serve_until(front, hypercorn_config(listening, settings), stop.wait))
+    for method, version in (("GET", "1.1"), ("GET", "1.0"), ("HEAD", "1.1")):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"{method} / HTTP/{version}\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        await reader.read()
+        writer.close()
+    assert [True, False, False] == seen
     stop.set()
     await serving
 

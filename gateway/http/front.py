@@ -1,0 +1,111 @@
+"""What stands before Quart: it serves the streams itself and hands everything else over.
+
+A stream through Quart keeps a request with its contexts, tasks and generators as long as it is open: 33 KB where here it is
+23, and nearly twice the CPU to open (docs/decisions/0012). What is no plain GET of a stream (another method, a foreign name
+in Host, a bad parameter) goes to Quart's routes of the same address, which answer it as they answer all others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from urllib.parse import parse_qsl, urlparse
+
+from quart import Quart
+from werkzeug.datastructures import MultiDict
+
+from gateway.config import Http
+from gateway.http.parameters import BadParameterError, StreamParameters
+from gateway.http.security import added_headers, allowed_origin, host_problem
+from gateway.http.streams import HEADERS, Streams
+from gateway.http.transport import line_of, transport_of
+
+DEVICES, STREAM = "/api/devices/", "/stream"
+
+
+class Front:
+    """The ASGI app that is served: at most ``max_streams`` streams by itself, all else by ``app``."""
+
+    def __init__(self, app: Quart, streams: Streams, settings: Http) -> None:
+        self._app, self._streams, self._settings = app, streams, settings
+        self._in_use: set[asyncio.Transport | None] = set()
+        self._heads: dict[str | None, Any] = {}
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """As ASGI calls it."""
+        transport = transport_of(send)
+        self._in_use.add(transport)
+        try:
+            asked = self._asked(scope) if scope["type"] == "http" else None
+            if asked is None:
+                await self._app(scope, receive, send)
+            else:
+                await self._serve(asked, scope, receive, send)
+        finally:
+            self._in_use.discard(transport)
+
+    def cut_all(self) -> None:
+        """Cut every request that is still being answered."""
+        for transport in list(self._in_use):
+            if transport is not None:
+                transport.abort()
+
+    def _asked(self, scope: Any) -> StreamParameters | None:
+        """What stream is asked for; None when the request is Quart's."""
+        path = scope["path"] = _path(scope["path"])
+        device = path.removeprefix(DEVICES).removesuffix(STREAM)
+        is_one = path == f"{DEVICES}{device}{STREAM}" and device and "//" not in path
+        if scope["method"] != "GET" or not (is_one or path == "/api/stream"):
+            return None
+        host = _header(scope, b"host")
+        if host and host_problem(host, self._settings):
+            return None
+        try:
+            # As Quart does, with what werkzeug does about bytes that are no UTF-8.
+            pairs = parse_qsl(scope["query_string"].decode(), keep_blank_values=True, errors="werkzeug.url_quote")
+            return self._streams.asked(MultiDict(pairs), device if is_one else None, _header(scope, b"last-event-id"))
+        except (BadParameterError, UnicodeDecodeError):
+            return None
+
+    def _head(self, allowed: str | None) -> Any:
+        """How a response starts; the server keeps it as long as the stream, so it is one for each configured origin."""
+        if allowed not in self._heads:
+            headers = HEADERS | added_headers(allowed, self._settings)
+            encoded = [(name.lower().encode(), value.encode("latin1")) for name, value in headers.items()]
+            self._heads[allowed] = {"type": "http.response.start", "status": 200, "headers": encoded}
+        return self._heads[allowed]
+
+    async def _serve(self, asked: StreamParameters, scope: Any, receive: Any, send: Any) -> None:
+        head = self._head(allowed_origin(_header(scope, b"origin"), self._settings))
+        leaving = asyncio.create_task(_cancel_when_left(receive, asyncio.current_task()))
+
+        async def put(piece: bytes) -> None:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+
+        try:
+            await send(head)
+            await self._streams.serve(asked, put, transport_of(send), line_of(send))
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            leaving.cancel()
+
+
+def _path(target: str) -> str:
+    """The path of a request in any form (RFC 9112, 3.2); Quart stumbles over those that have none."""
+    try:
+        return (target if target.startswith("/") else urlparse(target).path) or "/"
+    except ValueError:
+        return "/"
+
+
+def _header(scope: Any, wanted: bytes) -> str | None:
+    """The first header of that name, which ASGI gives in lower case."""
+    return next((value.decode("latin1") for name, value in scope["headers"] if name == wanted), None)
+
+
+async def _cancel_when_left(receive: Any, task: asyncio.Task[None] | None) -> None:
+    """Wait until the client has left; what it sends meanwhile is no matter."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    if task is not None:
+        task.cancel()
