@@ -1,7 +1,7 @@
 """What stands before Quart: it serves the streams itself and hands everything else over.
 
 A stream through Quart keeps a request with its contexts, tasks and generators as long as it is open: 33 KB where here it is
-23, and nearly twice the CPU to open (docs/decisions/0012). What is no plain GET of a stream (another method, a foreign name
+23, and nearly twice the CPU to open (docs/decisions/0013). What is no plain GET of a stream (another method, a foreign name
 in Host, a bad parameter) goes to Quart's routes of the same address, which answer it as they answer all others.
 """
 
