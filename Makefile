@@ -29,7 +29,7 @@ lint: $(VENV)/installed-test ## Check style and types only.
 
 crash: $(VENV)/installed-test ## The fault laboratory: takes long. ARGS="--rounds 200 --seed 1"
 	@tests/needs.sh
-	@SENSOR_GATEWAY_CRASH=1 $(BIN)/python -m pytest -q tests/crash
+	@$(BIN)/python -m pytest -q tests/crash
 	@$(BIN)/python -m tests.crash $(ARGS)
 
 bench: $(VENV)/installed-test ## Measure; prints a table. ARGS="soak --minutes 10"
