@@ -51,6 +51,13 @@ class Counters:
     commits_total: int = _count("batches committed")
     commit_seconds_total: float = _count("seconds spent in commits, by the writer thread")
     commit_failures_total: int = _count("commits that failed and were tried again")
+    checkpoint_failures_total: int = _count(
+        "times that a segment's write-ahead log could not be copied into it, and was tried again"
+    )
+    log_written_bytes_total: int = _count(
+        "bytes that the log gave to the operating system: write-ahead log, checkpoints and small files; Linux only"
+    )
+    log_fsyncs_total: int = _count("times that the log forced a file to the disk")
     segments_removed_total: int = _count("segments removed by retention")
     segments_corrupt_total: int = _count("segments found damaged and set aside")
     reads_total: Counter[str] = _count_by(

@@ -15,13 +15,14 @@ from pathlib import Path
 import msgspec
 
 from gateway.log.faults import translated_os
+from gateway.log.written import Written
 
 _log = logging.getLogger(__name__)
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 """Another one after each start of the machine (random(4)); elsewhere than on Linux there is none, and nothing is told."""
 
-SIZE = 256
+SIZE = 128
 """Bytes of the file, padded: a number is overwritten in place, in one write."""
 
 
@@ -37,8 +38,9 @@ class _Life(msgspec.Struct):
 class HighWater:
     """The file ``path``; belongs to the writer's thread."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, written: Written | None = None) -> None:
         self._path = path
+        self._written = written or Written()
         self._file = -1
         self._life = _Life("", is_synced=False, last=0)
 
@@ -57,7 +59,7 @@ class HighWater:
         with translated_os(f"writing {self._path}"):
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
             self._write()
-            os.fsync(self._file)
+            self._sync()
 
     def move(self, last: int) -> None:
         """A commit has returned. It stays one when this fails: the disk will refuse the next commit too, and be told."""
@@ -75,13 +77,17 @@ class HighWater:
         try:
             with translated_os(f"writing {self._path}"):
                 self._write()
-                os.fsync(self._file)
+                self._sync()
         finally:
             os.close(self._file)
             self._file = -1
 
     def _write(self) -> None:
         os.pwrite(self._file, msgspec.json.encode(self._life).ljust(SIZE), 0)
+
+    def _sync(self) -> None:
+        os.fsync(self._file)
+        self._written.fsyncs += 1
 
 
 def _boot_id() -> str:

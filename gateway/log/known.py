@@ -14,12 +14,17 @@ import sqlite_utils
 
 _log = logging.getLogger(__name__)
 
+SYNCS, BEGINNING_SYNCS = 4, 4
+"""What SQLite makes of one `save`, and more of the first one; counted with strace."""
+
 MAX_POSITION = 2**53
 """Positions are below it; a file that says otherwise is damaged, and numbers must not be made of what it says."""
 
 
 def load(path: Path) -> tuple[dict[str, bytes], int]:
     """State by device as JSON, and the position it stands for; nothing and 0 when there is no sound file."""
+    if not path.exists():
+        return {}, 0
     try:
         with closing(_opened(path)) as connection:
             states = {device: state.encode() for device, state in connection.execute("SELECT * FROM device")}
@@ -33,8 +38,12 @@ def load(path: Path) -> tuple[dict[str, bytes], int]:
     return states, position
 
 
-def save(path: Path, states: dict[str, bytes], position: int) -> None:
-    """Store changed states and the position that all stored states stand for, in one transaction."""
+def save(path: Path, states: dict[str, bytes], position: int) -> int:
+    """Store changed states and the position that all stored states stand for, in one transaction.
+
+    Returns how many times something was synced.
+    """
+    syncs = SYNCS if path.exists() else SYNCS + BEGINNING_SYNCS
     try:
         with closing(_opened(path)) as connection, connection:
             rows = [(device, state.decode()) for device, state in states.items()]
@@ -46,6 +55,7 @@ def save(path: Path, states: dict[str, bytes], position: int) -> None:
         _log.warning("what was known of the devices is damaged (%s): it is begun anew", error)
         for side in ("", "-wal", "-shm"):
             path.with_name(path.name + side).unlink(missing_ok=True)
+    return syncs
 
 
 def _opened(path: Path) -> sqlite3.Connection:

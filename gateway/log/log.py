@@ -22,6 +22,7 @@ from gateway.log.survey import filled_tail
 from gateway.log.tail import Tail
 from gateway.log.watch import Watch, Watches
 from gateway.log.writer import Change, Opened, Roll, Writer
+from gateway.log.written import Written
 from gateway.reading import Draft, Entry, Gap, Kind, Page
 from gateway.selection import Selection
 
@@ -36,8 +37,10 @@ class Log:
     must not block.
     """
 
-    def __init__(self, settings: LogSettings, counters: Counters, writer: Writer, opened: Opened) -> None:
-        self._settings, self._counters, self._writer = settings, counters, writer
+    def __init__(
+        self, settings: LogSettings, counters: Counters, writer: Writer, opened: Opened, written: Written
+    ) -> None:
+        self._settings, self._counters, self._writer, self._written = settings, counters, writer, written
         self.listeners: list[Callable[[list[Entry], list[Draft]], None]] = []
         self.packets = PacketWindow(opened.packets)
         self._last_received_at_ms = opened.last_received_at_ms
@@ -50,6 +53,8 @@ class Log:
         self._writing = ThreadPoolExecutor(1, "log-writer")
         self._reader = Reader(self._shelf, counters, self._discard)
         self._appender = Appender(settings, counters, self._commit, self._make_room)
+        self._checkpointing: asyncio.Task[None] | None = None
+        self._is_checkpoint_failing = False
 
     @classmethod
     async def open(cls, settings: LogSettings, counters: Counters, known_position: int = 0) -> Log:
@@ -59,13 +64,15 @@ class Log:
         are missing are told as a gap.
         """
         roll = Roll(settings.segment_bytes, int(settings.segment_age_s * 1000))
-        writer = Writer(settings.folder, settings.durability, roll)
+        written = Written()
+        writer = Writer(settings.folder, settings.durability, roll, written)
         packet_bytes = settings.packet_window * MARK.size
-        opened = await asyncio.to_thread(writer.open, time.time_ns() // 1_000_000, known_position, packet_bytes)
+        begin = partial(writer.open, time.time_ns() // 1_000_000, known_position, packet_bytes)
+        opened = await asyncio.to_thread(written.counted, begin)
         for name in opened.damaged:
             counters.segments_corrupt_total += 1
             _log.error("the segment %s is damaged: set aside, its entries are told as a gap", name)
-        log = cls(settings, counters, writer, opened)
+        log = cls(settings, counters, writer, opened, written)
         held = log._shelf.segments, log._shelf.whole_from
         log._tail = await asyncio.to_thread(filled_tail, *held, settings.tail_bytes)
         return log
@@ -134,7 +141,22 @@ class Log:
         return self._appender.failing
 
     async def _commit(self, drafts: list[Draft], marks: bytes) -> None:
-        self._show(await self._write(partial(self._writer.commit, drafts, marks)), drafts)
+        change = await self._write(partial(self._writer.commit, drafts, marks))
+        self._show(change, drafts)
+        if change.wants_checkpoint:
+            # The next commit waits for it, as it needs the same thread; this one is visible and acknowledged meanwhile.
+            self._checkpointing = asyncio.create_task(self._checkpoint(), name="checkpoint")
+
+    async def _checkpoint(self) -> None:
+        try:
+            await self._write(self._writer.checkpoint)
+        except LogError as error:
+            self._counters.checkpoint_failures_total += 1
+            if not self._is_checkpoint_failing:
+                _log.error("a checkpoint failed, trying again with the next commits: %s", error)
+            self._is_checkpoint_failing = True
+        else:
+            self._is_checkpoint_failing = False
 
     def _show(self, change: Change, drafts: list[Draft] | None = None) -> None:
         """Make a change visible: the one place where the head moves. ``drafts`` are what its entries were."""
@@ -151,11 +173,22 @@ class Log:
         self._watches.wake({entry.device for entry in change.entries})
 
     async def _write(self, work: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._writing, work)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._writing, self._written.counted, work)
+        finally:
+            counters, written = self._counters, self._written
+            counters.log_written_bytes_total, counters.log_fsyncs_total = written.bytes, written.fsyncs
 
-    async def in_writer(self, work: Callable[[], _T]) -> _T:
-        """Run something that writes small files of ours on the writer's thread, between commits."""
-        return await self._write(work)
+    async def in_writer(self, work: Callable[[], int | None]) -> None:
+        """Run something that writes small files of ours on the writer's thread, between commits.
+
+        It returns how many times it forced a file to the disk, if it did.
+        """
+
+        def counting() -> None:
+            self._written.fsyncs += work() or 0
+
+        await self._write(counting)
 
     # --- read and watch ----------------------------------------------------------------------------------------------
 
@@ -267,5 +300,7 @@ class Log:
         """`drain`, then let the files go."""
         await self._appender.close()
         await self._write(self._writer.close)
+        if self._checkpointing is not None:
+            await self._checkpointing
         self._writing.shutdown(wait=False)
         self._reader.close()

@@ -19,6 +19,7 @@ import sqlite_utils
 from gateway.frame import entry_frame
 from gateway.log.faults import DamagedError, FullError, StorageError, translated_os
 from gateway.log.files import MAX_ENTRIES, Facts, Seam, bytes_on_disk, first_of
+from gateway.log.written import Written
 from gateway.reading import Draft, Entry, Kind
 from gateway.selection import Selection
 
@@ -28,13 +29,26 @@ SCAN_ENTRIES = 32_000
 READ_CACHE_KB = 256
 """Of a reader, who comes by each page once: SQLite's 2 MB would have to be got from the system for each read."""
 
+PAGE_BYTES = 2048
+"""A commit writes whole pages, and few readings fill none: half of SQLite's usual size writes half, and reads as fast."""
+
+CHECKPOINT_FRAMES = 1000
+"""Pages in the write-ahead log that are worth copying into the file; SQLite's own default."""
+
+ROW_BYTES = 40
+"""About what a row takes beside its data."""
+
+BEGINNING_SYNCS = 8
+"""What SQLite makes of a new file with tables that turns to WAL; counted with strace."""
+
 FULL_BYTES = 65_536
 """With less than this left a failed write means a full disk: SQLite then reports its shared memory file as an I/O error."""
 
 _COLUMNS: dict[str, Any] = {"seq": int, "kind": str, "device": str, "received_at_ms": int, "data": str}
 
 _ROW = f"({', '.join('?' * len(_COLUMNS))})"
-_INSERTS = [(rows, f"INSERT OR REPLACE INTO entry VALUES {', '.join([_ROW] * rows)}") for rows in (100, 10, 1)]  # noqa: S608 - no values in it
+_INSERT = f"INSERT OR REPLACE INTO entry ({', '.join(_COLUMNS)}) VALUES"
+_INSERTS = [(rows, f"{_INSERT} {', '.join([_ROW] * rows)}") for rows in (100, 10, 1)]
 """Statements by how many rows they take. Each one lets go of the interpreter's lock, and waits up to 5 ms to get it back
 while the event loop is busy: a commit of 500 rows, one to a statement, could take seconds.
 
@@ -77,25 +91,42 @@ def _is_full(path: Path) -> bool:
 class OpenSegment:
     """The newest segment, open for appending; used by the writer's thread alone."""
 
-    def __init__(self, path: Path, durability: Durability, seams: tuple[Seam, ...]) -> None:
-        """Make it. Tables and seams are in the file and synced before the first number is given, whatever the durability."""
+    def __init__(
+        self, path: Path, durability: Durability, seams: tuple[Seam, ...], written: Written | None = None
+    ) -> None:
+        """Make it. Tables and seams are in the file and synced before the first number is given, whatever the durability.
+
+        Its syncs and checkpoints are counted in ``written``.
+        """
         self.path = path
+        self._written = written or Written()
+        self._commit_syncs = 1 if durability == "power" else 0
+        # About so many pages wait in the write-ahead log; exact after each checkpoint.
+        self._frames = 0
+        # What the next commit syncs because it begins the write-ahead log: the folder too for the first time.
+        self._header_syncs = 2
         with _translated("beginning", path):
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             try:
+                self._connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
                 self._make(seams)
                 self._connection.execute("PRAGMA journal_mode = WAL")
+                # `checkpoint` does it, when nobody waits for a commit.
+                self._connection.execute("PRAGMA wal_autocheckpoint = 0")
                 self._connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS[durability]}")
             except BaseException:
                 self._connection.close()
                 raise
+        self._written.fsyncs += BEGINNING_SYNCS
 
     def _make(self, seams: tuple[Seam, ...]) -> None:
         with self._transaction():
             database = sqlite_utils.Database(self._connection)
-            database.table("entry").create(_COLUMNS, pk="seq", if_not_exists=True)
+            database.table("entry").create({**_COLUMNS, "marks": bytes}, pk="seq", if_not_exists=True)
             database.table("seam").create({"next": int, "after": int}, pk="next", if_not_exists=True)
-            database.table("packet").create({"batch": int, "marks": bytes}, pk="batch", if_not_exists=True)
+            database.table("packet").create(
+                {"batch": int, "after": int, "marks": bytes}, pk="batch", if_not_exists=True
+            )
             rows = [(seam.next, seam.after) for seam in seams]
             self._connection.executemany("INSERT OR REPLACE INTO seam VALUES (?, ?)", rows)
 
@@ -115,6 +146,8 @@ class OpenSegment:
         """Commit all of ``drafts`` under the numbers from ``first`` on, or none.
 
         ``packets`` are the marks of the messages they came in, see `packets.py`.
+        The marks lie in the row of the last entry: a page of their own would double what a small commit writes.
+
         Raises FullError, StorageError or DamagedError; nothing is visible then, and the same call may be made again.
         """
         values: list[int | str] = []
@@ -125,8 +158,36 @@ class OpenSegment:
                 raise DamagedError(f"appending to {self.path}: the file is gone")
             with self._transaction():
                 self._insert(values)
-                if packets:
-                    self._connection.execute("INSERT INTO packet (marks) VALUES (?)", [packets])
+                if packets and drafts:
+                    self._connection.execute(
+                        "UPDATE entry SET marks = ? WHERE seq = ?", [packets, first + len(drafts) - 1]
+                    )
+                elif packets:
+                    after = "(SELECT max(seq) FROM entry)"
+                    self._connection.execute(f"INSERT INTO packet (after, marks) VALUES ({after}, ?)", [packets])  # noqa: S608
+        self._frames += 2 + sum([ROW_BYTES + len(draft.data) for draft in drafts]) // PAGE_BYTES
+        self._written.fsyncs += self._commit_syncs + self._header_syncs
+        self._header_syncs = 0
+
+    @property
+    def wants_checkpoint(self) -> bool:
+        """Whether so much waits in the write-ahead log that `checkpoint` should be called."""
+        return self._frames >= CHECKPOINT_FRAMES
+
+    def checkpoint(self) -> None:
+        """Copy what the write-ahead log holds into the file, as far as readers let it; the rest with the next call.
+
+        Raises FullError, StorageError or DamagedError; nothing is lost then, and the same call may be made again.
+        """
+        with _translated("checkpointing", self.path):
+            is_busy, frames, copied = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if is_busy or frames > copied:
+            # A reader still needs what is older: this stays due, and a segment that grows meanwhile ends at its size.
+            self._frames = max(frames - copied, CHECKPOINT_FRAMES)
+        else:
+            self._frames, self._header_syncs = 0, 1
+        self._written.fsyncs += 2
+        self._written.checkpoints += 1
 
     def _insert(self, values: list[int | str]) -> None:
         """Rows given one after the other, as many to a statement as there are."""
@@ -141,6 +202,7 @@ class OpenSegment:
         """Fold the write-ahead log into the file and close it."""
         with _translated("closing", self.path):
             self._connection.close()
+        self._written.fsyncs += 2 if self._frames else 0
 
 
 def _connect(path: Path, mode: Literal["ro", "rw"]) -> sqlite3.Connection:
@@ -196,15 +258,25 @@ def _must_exist(path: Path) -> None:
 
 
 def packets(path: Path, at_least: int) -> list[bytes]:
-    """The newest packet marks, newest batch first: enough whole batches for ``at_least`` bytes, if there are."""
+    """The newest packet marks, newest batch first: enough whole batches for ``at_least`` bytes, if there are.
+
+    Those of commits without an entry come from a table of their own, and belong behind the entry that was newest then.
+    """
     batches: list[bytes] = []
     with _reading(path) as connection:
-        for (marks,) in connection.execute("SELECT marks FROM packet ORDER BY batch DESC"):
+        for _after, _batch, marks in connection.execute(_MARKS):
             batches.append(marks)
             at_least -= len(marks)
             if at_least <= 0:
                 break
     return batches
+
+
+_MARKS = """
+    SELECT seq AS after, 0 AS batch, marks FROM entry WHERE marks IS NOT NULL
+    UNION ALL SELECT coalesce(after, 0), batch, marks FROM packet
+    ORDER BY after DESC, batch DESC
+"""
 
 
 class _Where(NamedTuple):

@@ -18,6 +18,7 @@ from gateway.log.files import MAX_ENTRIES, Facts, Seam
 from gateway.log.highwater import HighWater
 from gateway.log.segment import Durability, OpenSegment
 from gateway.log.survey import Survey, newest_packets, survey
+from gateway.log.written import Written
 from gateway.reading import Draft, Entry
 
 _log = logging.getLogger(__name__)
@@ -49,20 +50,25 @@ class Opened(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What became of the log: new entries, the facts of segments that ended or grew (oldest first), and damaged ones."""
+    """What became of the log: new entries, the facts of segments that ended or grew (oldest first), and damaged ones.
+
+    ``wants_checkpoint`` asks for `Writer.checkpoint`, before the next commit.
+    """
 
     entries: list[Entry]
     segments: list[Facts]
     damaged: list[Facts]
+    wants_checkpoint: bool = False
 
 
 class Writer:
     """All methods block and belong to one thread, the writer's. After an error each may be called again."""
 
-    def __init__(self, folder: Path, durability: Durability, roll: Roll) -> None:
+    def __init__(self, folder: Path, durability: Durability, roll: Roll, written: Written | None = None) -> None:
         self._folder, self._durability, self._roll_at = folder, durability, roll
         self._lock: IO[str] | None = None
-        self._high_water = HighWater(folder / "newest")
+        self._written = written or Written()
+        self._high_water = HighWater(folder / "newest", self._written)
         self._open: OpenSegment | None = None
         self._facts: Facts
         self._next = 0
@@ -179,9 +185,18 @@ class Writer:
         return entries
 
     def _change(self, entries: list[Entry]) -> Change:
-        change = Change(entries, [*self._ended, self._facts], self._damaged)
+        wants_checkpoint = self._open is not None and self._open.wants_checkpoint
+        change = Change(entries, [*self._ended, self._facts], self._damaged, wants_checkpoint)
         self._ended, self._damaged = [], []
         return change
+
+    def checkpoint(self) -> None:
+        """Copy what the newest segment's write-ahead log holds into its file: apart from a commit, which it would delay.
+
+        Raises LogError, after which nothing is lost, and the next commit asks for it again.
+        """
+        if self._open is not None:
+            self._open.checkpoint()
 
     # --- segments ----------------------------------------------------------------------------------------------------
 
@@ -189,7 +204,7 @@ class Writer:
         """Begin a segment; when that fails, nothing has changed."""
         first = seams[-1].next
         path = files.path_of(self._folder, first)
-        self._open = OpenSegment(path, self._durability, seams)
+        self._open = OpenSegment(path, self._durability, seams, self._written)
         self._facts = Facts(path, first, first - 1, 0, 0, seams, files.bytes_on_disk(path))
 
     def _is_due(self, drafts: list[Draft]) -> bool:

@@ -53,7 +53,8 @@ VISIBLE_BEFORE_COMMIT = Mutant(
     (
         Change(
             "log/log.py",
-            "        self._show(await self._write(partial(self._writer.commit, drafts, marks)), drafts)\n",
+            "        change = await self._write(partial(self._writer.commit, drafts, marks))\n"
+            "        self._show(change, drafts)\n",
             "        entries = await self._write(partial(self._writer.numbered, drafts))\n"
             "        if entries and entries[-1].seq > self.head:\n"
             "            facts = self._writer._facts._replace(last=entries[-1].seq)\n"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from gateway import frame
 from gateway.counters import Counters
 from gateway.log import Deposit, Log, LogSettings
 from gateway.log.files import paths_in
+from gateway.log.segment import PAGE_BYTES
 from gateway.reading import Draft, Entry, Gap, Kind
 from gateway.selection import ALL, Selection
 
@@ -110,6 +112,17 @@ def fill(folder: Path) -> Path:
     return ballast
 
 
+@contextlib.contextmanager
+def no_file_grows(size: int) -> Iterator[None]:
+    """Writes of this process beyond so many bytes of a file fail, and SQLite calls that an I/O error."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 # --- harm ------------------------------------------------------------------------------------------------------------
 
 
@@ -122,13 +135,13 @@ def overwrite(path: Path) -> None:
     """Every page but the first is filled with nonsense; SQLite still accepts INSERTs into such a file."""
     size = path.stat().st_size
     with path.open("r+b") as file:
-        file.seek(4096)
-        file.write(b"\xa5" * (size - 4096))
+        file.seek(PAGE_BYTES)
+        file.write(b"\xa5" * (size - PAGE_BYTES))
 
 
 def halve(path: Path) -> None:
     with path.open("r+b") as file:
-        file.truncate(path.stat().st_size // 2 // 4096 * 4096 + 100)
+        file.truncate(path.stat().st_size // 2 // PAGE_BYTES * PAGE_BYTES + 100)
 
 
 def delete(path: Path) -> None:

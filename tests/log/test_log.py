@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.log import Deposit, survey
+from gateway.log import Deposit, Log, segment, survey
 from gateway.log.packets import MARK
 from gateway.reading import Entry, Gap, Page
 from gateway.selection import ALL, select
@@ -22,6 +22,7 @@ from tests.log.parts import (
     fast_folder,
     gaps,
     halve,
+    no_file_grows,
     open_log,
     overwrite,
     read_all,
@@ -364,6 +365,70 @@ class TestTrim:
         blocking.rmdir()
         assert entry.seq + 1 == (await append(log, draft()))[0].seq
         assert [entry.seq, entry.seq + 1] == seqs(await read_all(log, log.floor))
+        await log.close()
+
+
+def wal_of(folder: Path) -> Path:
+    (wal,) = folder.glob("*-wal")
+    return wal
+
+
+class TestCheckpoint:
+    """Fifty entries a commit; a few dozen commits want one."""
+
+    async def commits(self, log: Log, count: int) -> None:
+        for _ in range(count):
+            await append(log, *[draft(n) for n in range(50)])
+
+    async def test_it_comes_after_the_commit_was_acknowledged(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(segment, "CHECKPOINT_FRAMES", 1)
+        log = await open_log(tmp_path)
+        told: list[int] = []
+        log.append(Deposit([draft()], b"", lambda: told.append(log._written.checkpoints)))
+        await until(lambda: log._written.checkpoints)
+        assert ([0], 1) == (told, log.head - log.floor)
+        await log.close()
+
+    async def test_the_write_ahead_log_stays_small(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(segment, "CHECKPOINT_FRAMES", 20)
+        log = await open_log(tmp_path)
+        await self.commits(log, 100)
+        wal = wal_of(tmp_path)
+        assert wal.stat().st_size < 60 * segment.PAGE_BYTES
+        await log.close()
+
+    async def test_one_that_fails_is_counted_told_once_and_tried_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(segment, "CHECKPOINT_FRAMES", 10)
+        log = await open_log(tmp_path)
+        await self.commits(log, 40)
+        wal = wal_of(tmp_path)
+        with no_file_grows(segments(tmp_path)[0].stat().st_size):
+            while log._counters.checkpoint_failures_total < 3:
+                assert wal.stat().st_size < segments(tmp_path)[0].stat().st_size
+                await self.commits(log, 1)
+        done = log._written.checkpoints
+        await self.commits(log, 1)
+        await until(lambda: log._written.checkpoints > done)
+        assert 1 == len([text for text in caplog.messages if text.startswith("a checkpoint failed")])
+        assert (log.head - log.floor, "") == (len(await read_all(log, log.floor)), log.failing)
+        await log.close()
+
+
+class TestWear:
+    async def test_what_is_written_and_synced_is_counted(self, tmp_path: Path) -> None:
+        log = await open_log(tmp_path)
+        begun = log._written.fsyncs
+        for n in range(3):
+            await append(log, draft(n))
+        wal = wal_of(tmp_path)
+        counters = log._counters
+        assert wal.stat().st_size < counters.log_written_bytes_total < wal.stat().st_size + 25_000
+        await log.in_writer(lambda: 5)
+        assert begun + 2 + 5 == counters.log_fsyncs_total
         await log.close()
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from gateway.log import segment
 from gateway.log.faults import DamagedError, StorageError
 from gateway.log.files import Seam, path_of
-from gateway.log.segment import OpenSegment
+from gateway.log.segment import CHECKPOINT_FRAMES, OpenSegment
+from gateway.log.written import Written
 from gateway.reading import Draft, Entry
 from gateway.selection import ALL, select
-from tests.log.parts import HARM, draft, drafts_of, numbered
+from tests.log.parts import HARM, draft, drafts_of, no_file_grows, numbered
 
 FIRST = 1_000
 
@@ -35,6 +36,10 @@ def make(path: Path, made: list[Entry], packets: bytes = b"") -> None:
         opened.append(entry.seq, drafts_of([entry]), b"")
     opened.append(FIRST, [], packets)
     opened.close()
+
+
+def append(opened: OpenSegment, made: list[Entry], packets: bytes = b"") -> None:
+    opened.append(made[0].seq, drafts_of(made), packets)
 
 
 def read_seqs(path: Path, after: int, until: int, patterns: list[str], limit: int) -> tuple[list[int], int]:
@@ -150,6 +155,82 @@ class TestAppendAndRead:
             assert [] == other.execute("SELECT name FROM sqlite_master WHERE type = 'index'").fetchall()
 
 
+def frames_in_wal(path: Path) -> int:
+    """Frames of the write-ahead log as SQLite finds them, by another connection."""
+    with closing(sqlite3.connect(path)) as other:
+        return int(other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1])
+
+
+class TestCheckpoint:
+    @pytest.fixture
+    def opened(self, path: Path) -> Iterator[OpenSegment]:
+        made = OpenSegment(path, "process", (Seam(FIRST - 1, FIRST),))
+        yield made
+        made.close()
+
+    def fill(self, opened: OpenSegment, first: int = FIRST) -> int:
+        """Commit until a checkpoint is wanted; returns the next number."""
+        while not opened.wants_checkpoint:
+            append(opened, entries(50, first=first))
+            first += 50
+        return first
+
+    def test_no_commit_makes_one(self, path: Path, opened: OpenSegment) -> None:
+        self.fill(opened)
+        size = path.stat().st_size
+        append(opened, entries(50, first=FIRST + 10**6 - 50))
+        assert size == path.stat().st_size
+
+    def test_it_is_wanted_at_about_so_many_pages(self, path: Path, opened: OpenSegment) -> None:
+        self.fill(opened)
+        assert 0.8 * CHECKPOINT_FRAMES <= frames_in_wal(path) <= 2 * CHECKPOINT_FRAMES
+
+    def test_it_is_wanted_no_more_and_the_log_begins_at_its_start_again(self, path: Path, opened: OpenSegment) -> None:
+        wal = path.with_name(path.name + "-wal")
+        first = self.fill(opened)
+        size = wal.stat().st_size
+        for _ in range(3):
+            opened.checkpoint()
+            assert not opened.wants_checkpoint
+            first = self.fill(opened, first)
+        assert wal.stat().st_size < 1.2 * size
+
+    def test_a_reader_that_stays_puts_it_off_until_it_has_gone(self, path: Path, opened: OpenSegment) -> None:
+        append(opened, entries(1))
+        with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM entry").fetchone()
+            self.fill(opened, FIRST + 1)
+            opened.checkpoint()
+            assert opened.wants_checkpoint
+        opened.checkpoint()
+        assert not opened.wants_checkpoint
+
+    def test_one_that_fails_stays_wanted_and_loses_nothing(self, path: Path, opened: OpenSegment) -> None:
+        end = self.fill(opened)
+        with no_file_grows(path.stat().st_size), pytest.raises(StorageError):
+            opened.checkpoint()
+        assert opened.wants_checkpoint
+        append(opened, entries(1, first=end))
+        assert end == segment.read(path, end - 1, end, ALL, 10)[0][0].seq
+        opened.checkpoint()
+        assert not opened.wants_checkpoint
+
+    @pytest.mark.parametrize(("durability", "of_commits"), [("process", 0), ("power", 5)])
+    def test_syncs_are_counted_as_strace_counts_them(
+        self, path: Path, durability: segment.Durability, of_commits: int
+    ) -> None:
+        written = Written()
+        opened = OpenSegment(path, durability, (Seam(FIRST - 1, FIRST),), written)
+        begun = written.fsyncs
+        for n in range(5):
+            append(opened, entries(1, first=FIRST + n))
+        assert begun + 2 + of_commits == written.fsyncs
+        opened.checkpoint()
+        opened.close()
+        assert (begun + 2 + of_commits + 2, 1) == (written.fsyncs, written.checkpoints)
+
+
 class TestFacts:
     def test_facts_tell_numbers_times_and_seams(self, path: Path) -> None:
         make(path, entries(3))
@@ -219,7 +300,7 @@ class TestDamage:
     def test_a_row_that_makes_no_sense_is_damage_and_never_a_block(self, path: Path, change: str) -> None:
         make(path, entries(1))
         with closing(sqlite3.connect(path)) as other, other:
-            other.execute("CREATE TABLE bare (seq INTEGER PRIMARY KEY, kind, device, received_at_ms, data)")
+            other.execute("CREATE TABLE bare (seq INTEGER PRIMARY KEY, kind, device, received_at_ms, data, marks)")
             other.execute("INSERT INTO bare SELECT * FROM entry")
             other.execute(f"UPDATE bare SET {change}")
             other.execute("DROP TABLE entry")
@@ -287,6 +368,18 @@ class TestSearch:
     def test_numbers_can_be_held_to_one_kind(self, path: Path) -> None:
         make(path, [numbered(draft(kind=kind), FIRST + n) for n, kind in enumerate(["reading", "device", "device"])])
         assert [FIRST + 1, FIRST + 2] == segment.numbers(path, 0, FIRST + 2, ALL, "device")
+
+    def test_marks_with_and_without_entries_come_in_the_order_of_their_commits(self, path: Path) -> None:
+        opened = OpenSegment(path, "process", (Seam(FIRST - 1, FIRST),))
+        opened.append(FIRST, [], b"1")
+        append(opened, entries(2), b"2")
+        opened.append(FIRST, [], b"3")
+        opened.append(FIRST, [], b"4")
+        append(opened, entries(2, first=FIRST + 2), b"5")
+        append(opened, entries(1, first=FIRST + 4))
+        opened.append(FIRST, [], b"6")
+        opened.close()
+        assert [b"6", b"5", b"4", b"3", b"2", b"1"] == segment.packets(path, 99)
 
     def test_packet_marks_come_newest_batch_first_and_no_more_than_asked_for(self, path: Path) -> None:
         opened = OpenSegment(path, "process", (Seam(FIRST - 1, FIRST),))

@@ -165,7 +165,7 @@ class TestCommit:
     def test_nothing_to_commit_writes_nothing(self, lives: Lives, tmp_path: Path) -> None:
         writer, _ = lives()
         before = {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
-        assert ([], [], []) == writer.commit([], b"")
+        assert ([], [], [], False) == writer.commit([], b"")
         assert before == {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
 
     def test_marks_alone_take_no_number(self, lives: Lives) -> None:
