@@ -85,6 +85,10 @@ GAUGES = {
     "log_floor": "position after which everything is held",
     "log_bytes": "bytes of all segments on disk",
     "log_segments": "segments held",
+    "log_written_bytes_per_day": "`log_written_bytes_total` of the last 10 minutes, projected to a day",
+    "log_written_bytes_per_reading": "bytes that the log wrote for each reading in the last 10 minutes",
+    "log_fsyncs_per_day": "`log_fsyncs_total` of the last 10 minutes, projected to a day",
+    "commit_interval_ms": "how far apart commits are: `log.commit_interval_ms`, or longer to keep the budget",
     "tail_bytes": "bytes of the newest entries in memory",
     "waiting_messages": "messages that wait to be committed",
 }

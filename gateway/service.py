@@ -60,6 +60,8 @@ def log_settings(config: Config) -> LogSettings:
         folder=Path(log.folder) / "log",
         durability=log.durability,  # type: ignore[arg-type] # the choices are the durabilities
         commit_interval_ms=log.commit_interval_ms,
+        commit_interval_max_ms=log.commit_interval_max_ms,
+        write_budget_bytes_per_day=log.write_budget_bytes_per_day,
         commit_messages=max(1, min(config.mqtt.window // 2, 500)),
         segment_bytes=log.segment_bytes,
         segment_age_s=log.segment_age_s,
@@ -274,6 +276,10 @@ class Gateway:
             "log_floor": lambda: self.log.floor,
             "log_bytes": lambda: self.log.disk_bytes,
             "log_segments": lambda: self.log.segments,
+            "log_written_bytes_per_day": lambda: self.log.wear.bytes_per_day,
+            "log_written_bytes_per_reading": lambda: self.log.wear.bytes_per_reading,
+            "log_fsyncs_per_day": lambda: self.log.wear.fsyncs_per_day,
+            "commit_interval_ms": lambda: self.log.wear.interval_ms,
             "tail_bytes": lambda: self.log.tail_bytes,
             "waiting_messages": lambda: self.log.waiting,
         }

@@ -39,6 +39,13 @@ def relations_broken(config: Config) -> list[str]:
             f"http.retry_max_ms: must be at least http.retry_min_ms ({http.retry_min_ms}) (got {http.retry_max_ms})",
         ),
         (
+            log.commit_interval_max_ms < log.commit_interval_ms,
+            (
+                f"log.commit_interval_max_ms: must be at least log.commit_interval_ms ({log.commit_interval_ms}) "
+                f"(got {log.commit_interval_max_ms})"
+            ),
+        ),
+        (
             log.retention_bytes < 4 * log.segment_bytes,
             (
                 f"log.retention_bytes: must be at least 4 times log.segment_bytes ({log.segment_bytes}), "

@@ -138,10 +138,22 @@ class LogSection:
     )
     commit_interval_ms: int = setting(
         20,
-        "Readings are committed together after this time, or when half of mqtt.window wait.",
+        "Readings are committed together after this time, or when half of mqtt.window wait,\n"
+        "or when nothing more comes: the broker may wait for us then.",
         low=1,
         high=10_000,
         unit="ms",
+    )
+    write_budget_bytes_per_day: int = setting(
+        0,
+        "What the log may write in a day, to spare an SD card; 0: any amount. Above it commits are made less often:\n"
+        "a reading is seen up to commit_interval_max_ms later then.",
+        low=0,
+        high=2**50,
+        unit="bytes",
+    )
+    commit_interval_max_ms: int = setting(
+        10_000, "As far apart the budget may move commits.", low=1, high=60_000, unit="ms"
     )
     segment_bytes: int = setting(
         64 * 2**20,

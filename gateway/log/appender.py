@@ -15,6 +15,7 @@ from typing import NamedTuple
 from gateway.counters import Counters
 from gateway.errors import LogError
 from gateway.log.faults import FullError
+from gateway.log.lull import Lull
 from gateway.log.settings import LogSettings
 from gateway.reading import Draft
 
@@ -22,6 +23,9 @@ _log = logging.getLogger(__name__)
 
 RETRY_S = (0.1, 0.5, 2.0, 5.0)
 """Pauses after failed commits; the last one repeats for as long as the disk does."""
+
+SHORTEST_S = 0.02
+"""Commits that a lull begins are no closer together, unless the interval is shorter: the default of `commit_interval_ms`."""
 
 MAX_COMMIT_ENTRIES = 5_000
 """A batch ends with the message that reaches this; what waits behind it is the next one. To make it visible takes the
@@ -41,7 +45,11 @@ class Deposit(NamedTuple):
 
 
 class Appender:
-    """Calls ``commit`` with batches, one at a time; when the disk is full and ``make_room`` frees some, at once again."""
+    """Calls ``commit`` with batches, one at a time; when the disk is full and ``make_room`` frees some, at once again.
+
+    ``interval_s`` may be changed at any time. A lull begins a commit too, so that no broker waits out a long interval for
+    its acknowledgements.
+    """
 
     def __init__(
         self,
@@ -58,7 +66,10 @@ class Appender:
         self._gathered_messages = 0
         self._batch: list[Deposit] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._next_begin = 0.0
+        self.interval_s = settings.commit_interval_ms / 1000
+        self._shortest_s = min(self.interval_s, SHORTEST_S)
+        self._lull = Lull(self._shortest_s)
+        self._began_s = -self.interval_s
         self._was_full = False
         self.committing: asyncio.Task[None] | None = None
 
@@ -74,7 +85,7 @@ class Appender:
         return too_many or self._gathered_bytes >= MAX_WAITING_BYTES
 
     def append(self, deposit: Deposit) -> None:
-        """Never blocks. The commit begins ``commit_interval_ms`` after the one before, or with enough messages.
+        """Never blocks. The commit begins ``interval_s`` after the one before, with enough messages, or with a lull.
 
         So commits are no closer together, and a reading that comes alone does not wait.
         """
@@ -82,6 +93,7 @@ class Appender:
         self._gathered_bytes += _size(deposit)
         self._gathered_messages += deposit.messages
         self._was_full = self._was_full or self.is_full
+        self._lull.arrived(asyncio.get_running_loop().time())
         self._schedule()
 
     def _schedule(self) -> None:
@@ -91,12 +103,25 @@ class Appender:
             self._begin()
         elif self._timer is None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(max(self._next_begin, loop.time()), self._begin)
+            self._timer = loop.call_at(max(self._due_s(), loop.time()), self._look)
+
+    def _due_s(self) -> float:
+        """When the next commit begins, if nothing arrives until then."""
+        interval_s = self._began_s + self.interval_s
+        return max(min(interval_s, self._lull.begins_s), self._began_s + self._shortest_s)
+
+    def _look(self) -> None:
+        """The timer has run out. What arrived meanwhile may have put the lull off, and setting it each time would cost."""
+        self._timer = None
+        if self._due_s() > asyncio.get_running_loop().time():
+            self._schedule()
+        else:
+            self._begin()
 
     def _begin(self) -> None:
         self._stop_timer()
         if self._gathered and self.committing is None:
-            self._next_begin = asyncio.get_running_loop().time() + self._settings.commit_interval_ms / 1000
+            self._began_s = asyncio.get_running_loop().time()
             self._batch = self._take_batch()
             self.committing = asyncio.create_task(self._run(), name="commit")
 
@@ -118,6 +143,8 @@ class Appender:
         finally:
             # Also after a fault of our own, which asyncio reports: it must not hold up what follows.
             batch, self._batch, self.committing = self._batch, [], None
+        if not self._gathered:
+            self._lull.acknowledged(asyncio.get_running_loop().time())
         self._schedule()
         for deposit in batch:
             if deposit.committed is not None:

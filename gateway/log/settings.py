@@ -14,6 +14,8 @@ class LogSettings(NamedTuple):
     folder: Path
     durability: Durability = "process"
     commit_interval_ms: int = 20
+    commit_interval_max_ms: int = 10_000
+    write_budget_bytes_per_day: int = 0
     commit_messages: int = 500
     segment_bytes: int = 64 * 2**20
     segment_age_s: float = 3600

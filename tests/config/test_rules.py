@@ -21,6 +21,10 @@ def test_the_defaults_break_no_rule():
             "http.retry_max_ms: must be at least http.retry_min_ms (500) (got 400)",
         ),
         (
+            Config(log=LogSection(commit_interval_ms=500, commit_interval_max_ms=400)),
+            "log.commit_interval_max_ms: must be at least log.commit_interval_ms (500) (got 400)",
+        ),
+        (
             Config(log=LogSection(segment_bytes=2**20, retention_bytes=2**21)),
             (
                 "log.retention_bytes: must be at least 4 times log.segment_bytes (1048576), because whole segments are removed "

@@ -50,7 +50,12 @@ def test_any_configuration_written_out_loads_as_the_same(tmp_path_factory, parts
     config = replace(
         config,
         http=replace(config.http, retry_max_ms=600_000),
-        log=replace(log, retention_bytes=2**44, retention_age_s=float(max(log.retention_age_s, log.segment_age_s))),
+        log=replace(
+            log,
+            commit_interval_max_ms=60_000,
+            retention_bytes=2**44,
+            retention_age_s=float(max(log.retention_age_s, log.segment_age_s)),
+        ),
     )
     assert [] == relations_broken(config)
     path = tmp_path_factory.getbasetemp() / "written.toml"

@@ -55,7 +55,8 @@ async def test_what_comes_within_the_interval_is_one_commit() -> None:
     assert ([[draft(n, at=1) for n in range(3)]], [b"012"]) == (disk.batches, disk.marks)
 
 
-async def test_enough_messages_do_not_wait_for_the_interval() -> None:
+async def test_enough_messages_do_not_wait_for_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(appender_module, "SHORTEST_S", 60.0)
     disk = Disk(commit_interval_ms=60_000, commit_messages=2)
     disk.appender.append(Deposit([draft()]))
     disk.appender.append(Deposit([draft()]))
@@ -64,6 +65,30 @@ async def test_enough_messages_do_not_wait_for_the_interval() -> None:
     await asyncio.sleep(0.01)
     assert (1, 1) == (len(disk.batches), disk.appender.waiting)
     await disk.appender.close()
+
+
+async def test_a_lull_begins_a_commit_long_before_a_long_interval_ends() -> None:
+    disk = Disk(commit_interval_ms=60_000)
+    disk.appender.append(Deposit([draft()]))
+    await disk.appender.drain()
+    for n in range(20):
+        disk.appender.append(Deposit([draft(n)]))
+        await asyncio.sleep(0.001)
+    await until(lambda: not disk.appender.waiting)
+    assert 21 == sum(len(batch) for batch in disk.batches)
+
+
+async def test_what_keeps_coming_waits_for_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(appender_module, "SHORTEST_S", 5.0)
+    disk = Disk(commit_interval_ms=60_000)
+    disk.appender.append(Deposit([draft()]))
+    await disk.appender.drain()
+    for _ in range(20):
+        disk.appender.append(Deposit([draft()]))
+        await asyncio.sleep(0.005)
+    assert (1, 20) == (len(disk.batches), disk.appender.waiting)
+    await disk.appender.drain()
+    assert [1, 20] == [len(batch) for batch in disk.batches]
 
 
 async def test_one_commit_runs_at_a_time_and_the_rest_goes_together() -> None:

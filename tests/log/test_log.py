@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.log import Deposit, Log, segment, survey
+from gateway.log import Deposit, Log, segment, survey, wear, written
 from gateway.log.packets import MARK
 from gateway.reading import Entry, Gap, Page
 from gateway.selection import ALL, select
@@ -429,6 +429,25 @@ class TestWear:
         assert wal.stat().st_size < counters.log_written_bytes_total < wal.stat().st_size + 25_000
         await log.in_writer(lambda: 5)
         assert begun + 2 + 5 == counters.log_fsyncs_total
+        assert 0 < log.wear.bytes_per_reading
+        await log.close()
+
+    async def test_a_budget_lengthens_the_interval_of_the_commits(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(wear, "SETTLE_S", 0)
+        monkeypatch.setattr(wear, "SETTLE_CHECKPOINTS", 0)
+        log = await open_log(tmp_path, write_budget_bytes_per_day=1, commit_interval_max_ms=30)
+        await append(log, draft())
+        assert (30, 0.03) == (log._wear.interval_ms, log._appender.interval_s)
+        await log.close()
+
+    async def test_a_budget_that_has_no_effect_is_told(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(written, "IO", tmp_path / "none")
+        log = await open_log(tmp_path, write_budget_bytes_per_day=1)
+        assert "log.write_budget_bytes_per_day has no effect" in caplog.text
         await log.close()
 
 
