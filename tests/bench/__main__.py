@@ -19,6 +19,7 @@ from tests.bench.runs import PEERS, Extent
 from tests.bench.soak import soak
 from tests.bench.stall import stall
 from tests.bench.start import start
+from tests.bench.wear import wear
 
 BENCHMARKS: dict[str, Callable[[Extent], Report]] = {
     "fanout-cpu": fanout_cpu,
@@ -32,6 +33,9 @@ BENCHMARKS: dict[str, Callable[[Extent], Report]] = {
     "start": start,
     "growth": growth,
 }
+
+ALONE: dict[str, Callable[[Extent], Report]] = {"wear": wear}
+"""Takes half an hour, until a budget has found its interval, and is no part of ``all``."""
 
 
 @click.group()
@@ -64,13 +68,13 @@ def _add(name: str, measure: Callable[[Extent], Report]) -> None:
 def _run(name: str, extent: Extent, is_written: bool) -> None:
     print(f"\n## {name}", flush=True)
     busiest.clear()
-    report = BENCHMARKS[name](extent)
+    report = (BENCHMARKS | ALONE)[name](extent)
     report.busy.extend(busiest)
     if is_written:
         write(report, goals.table(keep(report.figures)))
 
 
-for _name, _measure in BENCHMARKS.items():
+for _name, _measure in (BENCHMARKS | ALONE).items():
     _add(_name, _measure)
 
 
