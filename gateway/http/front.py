@@ -8,6 +8,7 @@ in Host, a bad parameter) goes to Quart's routes of the same address, which answ
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 from urllib.parse import parse_qsl, urlparse
 
@@ -19,6 +20,8 @@ from gateway.http.parameters import BadParameterError, StreamParameters
 from gateway.http.security import added_headers, allowed_origin, host_problem
 from gateway.http.streams import HEADERS, Streams
 from gateway.http.transport import line_of, transport_of
+
+_log = logging.getLogger(__name__)
 
 DEVICES, STREAM = "/api/devices/", "/stream"
 
@@ -86,6 +89,9 @@ class Front:
             await send(head)
             await self._streams.serve(asked, put, transport_of(send), line_of(send))
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except OSError as error:
+            # Hypercorn sees to a ConnectionError, but not to the ETIMEDOUT of a reader that vanished.
+            _log.debug("a connection broke: %r", error)
         finally:
             leaving.cancel()
 

@@ -55,7 +55,10 @@ class DirectLine:
 
     async def drain(self) -> None:
         """Wait until at most `CLEAR_BYTES` wait; raises ConnectionError when the reader has left."""
-        await self._server.writer.drain()
+        try:
+            await self._server.writer.drain()
+        except OSError as error:  # ETIMEDOUT of a reader that vanished is no ConnectionError
+            raise ConnectionResetError("the reader has left") from error
         if self._transport.is_closing():
             raise ConnectionResetError("the reader has left")
 

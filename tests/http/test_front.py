@@ -1,11 +1,22 @@
 from __future__ import annotations
 
+import asyncio
+import errno
 import socket
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
+from quart import Quart
 
+from gateway.config import Http
+from gateway.counters import Counters
+from gateway.devices import Registry
+from gateway.http.front import Front
+from gateway.http.streams import Streams
+from gateway.log import Log
+from gateway.readiness import Readiness
 from tests.conftest import Pair
 from tests.reader import Reader
 
@@ -66,3 +77,19 @@ def test_a_stream_of_http_1_0_without_a_host_is_served(pair: Pair) -> None:
     with socket.create_connection(("127.0.0.1", pair.gateway.port), timeout=5) as sock:
         sock.sendall(b"GET /api/stream HTTP/1.0\r\n\r\n")
         assert b" 200 " in sock.recv(4096)
+
+
+async def test_a_connection_that_broke_is_no_fault_of_the_server(log: Log) -> None:
+    counters, readiness = Counters(), Readiness()
+    streams = Streams(log, Registry(), counters, Http(), readiness)
+
+    async def receive() -> None:
+        await asyncio.Event().wait()
+
+    async def send(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.body":
+            raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+
+    scope = {"type": "http", "method": "GET", "path": "/api/stream", "query_string": b"", "headers": []}
+    await Front(Quart("tests"), streams, Http())(scope, receive, send)
+    assert 0 == len(streams)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
@@ -117,6 +118,15 @@ def test_a_line_whose_server_has_ended_the_connection_is_no_fault() -> None:
     line = DirectLine(SimpleNamespace(), SimpleNamespace(), transport := Unread(0))  # type: ignore[arg-type]
     transport.write = write  # type: ignore[method-assign]
     assert False is line.write(b"-")
+
+
+async def test_a_reader_that_vanished_has_left_for_its_line() -> None:
+    async def drain() -> None:
+        raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+
+    server = SimpleNamespace(writer=SimpleNamespace(drain=drain))
+    with pytest.raises(ConnectionError):
+        await DirectLine(SimpleNamespace(), server, Unread(0)).drain()  # type: ignore[arg-type]
 
 
 def test_a_line_holds_at_most_64_kib_and_a_piece() -> None:
