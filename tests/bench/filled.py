@@ -6,7 +6,8 @@ import os
 import time
 from pathlib import Path
 
-from gateway.log import LogSettings
+from gateway.devices import Registry
+from gateway.log import LogSettings, known
 from gateway.log.writer import Roll, Writer
 from gateway.reading import Draft
 
@@ -25,16 +26,19 @@ class History:
 
 
 def fill(data: Path, entries: int, devices: int) -> History:
-    """Fill the log in a gateway's data folder with readings of devices in turn: 10^7 of them in a minute."""
+    """Fill a gateway's data folder with readings of devices in turn, 10^7 of them in a minute, as if it had ended properly."""
     settings = LogSettings(data / "log")
     writer = Writer(settings.folder, "process", Roll(settings.segment_bytes, SPAN_MS))
     began_ms = time.time_ns() // 1_000_000 - SPAN_MS
-    first = writer.open(began_ms, 0, 0).segments[-1].first
+    first, registry = writer.open(began_ms, 0, 0).segments[-1].first, Registry()
     for start in range(0, entries, BATCH):
         at_ms = began_ms + SPAN_MS * start // entries
         end = min(start + BATCH, entries)
-        writer.commit([_draft(number, devices, at_ms) for number in range(start, end)], b"")
+        made = writer.commit([_draft(number, devices, at_ms) for number in range(start, end)], b"").entries
+        registry.apply(made[-devices:])
     writer.close()
+    # Else the gateway would read all of the log at its start to learn of its devices.
+    known.save(data / "devices.sqlite3", *registry.changes())
     return History(first, first + entries - 1)
 
 
