@@ -157,13 +157,16 @@ class Appender:
     async def _commit_until_done(self) -> None:
         drafts = [draft for deposit in self._batch for draft in deposit.drafts]
         marks = b"".join(deposit.marks for deposit in self._batch)
-        began, tries = time.perf_counter(), 0
+        began, tries, has_room = time.perf_counter(), 0, False
         while True:
             try:
                 await self._commit(drafts, marks)
             except LogError as error:
                 self._tell(error)
-                if not (isinstance(error, FullError) and await self._make_room()):
+                # Room that was of no use (a quota, another program took it) is not made again at once: a disk that stays
+                # full would cost the whole history in a moment.
+                has_room = not has_room and isinstance(error, FullError) and await self._make_room()
+                if not has_room:
                     await asyncio.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)])
                     tries += 1
             else:

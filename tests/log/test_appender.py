@@ -130,10 +130,22 @@ async def test_a_message_whose_commit_failed_is_acknowledged_after_the_one_that_
 async def test_a_full_disk_that_made_room_is_tried_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(appender_module, "RETRY_S", (60.0,))
     disk = Disk()
-    disk.refusals, disk.room = [FullError("full"), FullError("full")], 2
+    disk.refusals, disk.room = [FullError("full")], 2
     disk.appender.append(Deposit([draft()]))
     await until(lambda: disk.batches)
-    assert 0 == disk.room
+    assert 1 == disk.room
+
+
+async def test_a_disk_that_stays_full_costs_a_segment_at_each_try_and_not_all_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(appender_module, "RETRY_S", (0.05, 60.0))
+    disk = Disk()
+    disk.refusals, disk.room = [FullError("full")] * 100, 50
+    disk.appender.append(Deposit([draft()]))
+    await until(lambda: disk.room == 48)
+    await asyncio.sleep(0.1)
+    assert 48 == disk.room
 
 
 async def test_a_failure_is_told_once_and_its_end_once(caplog: pytest.LogCaptureFixture) -> None:
