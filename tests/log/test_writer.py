@@ -12,6 +12,7 @@ from gateway.errors import LogError
 from gateway.log import files, segment
 from gateway.log.faults import StorageError
 from gateway.log.files import Seam
+from gateway.log.packets import MARK
 from gateway.log.writer import JUMP, MAX_SEAMS, Opened, Roll, Writer
 from gateway.reading import Entry
 from gateway.selection import ALL
@@ -132,7 +133,7 @@ class TestALifeBegins:
         for marks in (b"1" * 10, b"2" * 10, b"3" * 10):
             writer, _ = lives()
             writer.commit([draft()], marks)
-        assert b"2" * 10 + b"3" * 10 == lives(packet_bytes=20)[1].packets
+        assert (b"1" * 10 + b"2" * 10 + b"3" * 10) == lives(packet_bytes=20)[1].packets[-30:]
 
     def test_the_newest_time_is_known(self, lives: Lives) -> None:
         commit(lives()[0], at=NOW_MS + 7)
@@ -332,3 +333,35 @@ class TestDensity:
             facts = segment.facts(path)
             assert facts is not None
             assert list(range(facts.first, facts.last + 1)) == segment.numbers(path, 0, facts.last, ALL)
+
+
+class TestMarks:
+    """What tells a redelivered message must outlive the segment that its entry is in."""
+
+    def test_marks_outlive_the_segments_that_retention_takes(self, lives: Lives, tmp_path: Path) -> None:
+        writer, _ = lives(roll=Roll(8 * 40, OLD))
+        for number in range(10):
+            writer.commit([draft(number)], MARK.pack(number + 1, 7))
+        *gone, newest = segments(tmp_path)
+        assert len(gone) > 3
+        writer.remove(gone)
+        _, opened = lives(packet_bytes=1000)
+        assert [7, 8, 9, 10] == [packet_id for packet_id, _ in MARK.iter_unpack(opened.packets)][-4:]
+        assert newest.exists()
+
+    def test_a_life_without_a_message_hands_them_on(self, lives: Lives, tmp_path: Path) -> None:
+        writer, _ = lives()
+        writer.commit([draft()], MARK.pack(5, 7))
+        lives()
+        writer, _ = lives()
+        writer.commit([draft()], b"")
+        oldest, *_ = segments(tmp_path)
+        writer.remove([oldest])
+        assert MARK.pack(5, 7) == lives(packet_bytes=1000)[1].packets
+
+    def test_they_take_no_more_than_an_eighth_of_a_segment(self, lives: Lives, tmp_path: Path) -> None:
+        writer, _ = lives(roll=Roll(8 * 40, OLD))
+        for number in range(50):
+            writer.commit([draft(number)], MARK.pack(number + 1, 7))
+        writer.close()
+        assert all(40 + MARK.size >= len(b"".join(segment.packets(path, 1000))) for path in segments(tmp_path))
