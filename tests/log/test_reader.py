@@ -94,7 +94,8 @@ class TestLooks:
         monkeypatch.setattr(reader_module, "FIRST_LOOK", 10)
         monkeypatch.setattr(segment, "SCAN_ENTRIES", 100)
         log = await open_log(tmp_path, tail_bytes=1)
-        await append(log, *[draft(n) for n in range(400)])
+        # The last one is of the device, else it would be known without a look that nothing of it is there.
+        await append(log, *[draft(n) for n in range(399)], draft(device="b"))
         begin = position = log.floor
         reached = []
         while position < log.head:
