@@ -163,6 +163,6 @@ def test_it_says_what_stands_in_the_way_of_readings(
     mosquitto.publish(BOILER, "60")
     watching.wait("temperature")
     mosquitto.stop()
-    wait_until(lambda: "the gateway says: connection to" in watching.err.read_text(), 15)
+    wait_until(lambda: f"127.0.0.1:{mosquitto.port}" in watching.err.read_text(), 15)
     mosquitto.start()
     wait_until(lambda: "nothing stands in the way of readings any more" in watching.err.read_text(), 15)
