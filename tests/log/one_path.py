@@ -283,7 +283,9 @@ class OnePath(RuleBasedStateMachine):
     def crash(self) -> None:
         async def work() -> None:
             await self._everybody_leaves()
-            if self.log._appender.committing is not None:
+            # Not once: what gathered meanwhile may be taken for the next commit before this goes on, and would become
+            # visible in the life that is over.
+            while self.log._appender.committing is not None:
                 await asyncio.wait([self.log._appender.committing])
             self.log._appender._gathered.clear()
             self.lives += 1
