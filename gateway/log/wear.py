@@ -18,6 +18,9 @@ SAMPLE_S = 10.0
 STEP = 2.0
 """The interval grows by this factor at least, and shrinks by it, at a time."""
 
+ROOM = 0.8
+"""The interval shrinks only where what would be written is below this part of the budget: what is measured is uneven."""
+
 SETTLE_S = 60.0
 SETTLE_CHECKPOINTS = 3
 """After a change the interval stays for so long and for so many checkpoints, which write in lumps; or for `WINDOW_S`."""
@@ -95,7 +98,7 @@ class Wear:
             if self.interval_ms >= self._longest_ms:
                 self._over = daily
             self.interval_ms = min(self._longest_ms, self.interval_ms * max(STEP, daily / self._budget))
-        elif daily * STEP <= self._budget:
+        elif daily * STEP <= ROOM * self._budget:
             self.interval_ms = max(self._shortest_ms, self.interval_ms / STEP)
         self._settling = now
 

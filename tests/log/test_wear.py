@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.log.wear import DAY_S, WARN_S, WINDOW_S, Totals, Wear
+from gateway.log.wear import DAY_S, ROOM, STEP, WARN_S, WINDOW_S, Totals, Wear
 
 DAY = 86_400
 
@@ -82,7 +82,7 @@ class TestBudget:
         assert rests_at == wear.interval_ms
         assert shortest <= rests_at <= longest
         assert daily <= budget or rests_at == longest
-        assert 2 * daily > budget or rests_at == shortest
+        assert STEP * daily > ROOM * budget or rests_at == shortest
 
 
 class TestWarning:
