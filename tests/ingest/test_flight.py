@@ -23,6 +23,14 @@ def test_a_broker_that_always_waits_at_the_same_number_has_its_limit_there() -> 
     assert 20 == flight.limit
 
 
+def test_a_few_times_that_look_otherwise_do_not_hide_it() -> None:
+    flight = Flight(1000)
+    for _ in range(STREAK):
+        held_back(flight, 20, 5)
+        held_back(flight, 13, 1)
+    assert 20 == flight.limit
+
+
 def test_our_own_window_is_no_limit_of_the_broker() -> None:
     flight = Flight(20)
     held_back(flight, 20, 3 * STREAK)

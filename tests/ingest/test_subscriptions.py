@@ -160,9 +160,13 @@ def test_a_broker_that_sends_few_messages_at_once_is_warned_about(make_gateway: 
         gateway = make_gateway("--broker", f"mqtt://127.0.0.1:{broker.port}").start()
         command = [need("mosquitto_pub", "mosquitto-clients"), "-p", str(broker.port), "-q", "1", "-t", BOILER, "-l"]
         lines = "".join(f"{number}\n" for number in range(20_000))
-        subprocess.run(command, input=lines.encode(), check=True, timeout=60)
-        wait_until(lambda: gateway.newest() == 19_999, 30, what="all of them")
-        assert "the broker sends at most 100 messages before it waits for us" in warning(gateway)
+
+        def is_told() -> bool:
+            subprocess.run(command, input=lines.encode(), check=True, timeout=60)
+            return "the broker sends at most 100 messages before it waits for us" in warning(gateway)
+
+        # On a machine where others wait for the processor too, it is often not the broker that waits.
+        wait_until(is_told, 90, what="the warning")
     finally:
         broker.stop()
 
