@@ -139,7 +139,8 @@ class LogSection:
     commit_interval_ms: int = setting(
         20,
         "Readings are committed together after this time, or when half of mqtt.window wait,\n"
-        "or when nothing more comes: the broker may wait for us then.",
+        "or when nothing more comes: the broker may wait for us then. Up to 20, and without a budget, five\n"
+        "readings are enough after 5 ms, or after four times what a commit takes.",
         low=1,
         high=10_000,
         unit="ms",

@@ -27,6 +27,16 @@ RETRY_S = (0.1, 0.5, 2.0, 5.0)
 SHORTEST_S = 0.02
 """Commits that a lull begins are no closer together, unless the interval is shorter: the default of `commit_interval_ms`."""
 
+HURRY_MESSAGES, HURRY_S = 5, 0.005
+"""So many messages do not wait for the interval when the last commit began so long ago: that wait was most of the latency of
+a busy gateway. Only while nothing asks to spare the disk: an interval longer than `SHORTEST_S`, or a budget."""
+
+HURRY_PART = 4
+"""Such commits take one part in so many of the time at most, so on a slow card they are farther apart."""
+
+WEIGHT = 0.1
+"""How much the newest commit counts in the usual time of one."""
+
 MAX_COMMIT_ENTRIES = 5_000
 """A batch ends with the message that reaches this; what waits behind it is the next one. To make it visible takes the
 event loop about a microsecond an entry."""
@@ -65,18 +75,20 @@ class Appender:
         self._gathered_bytes = 0
         self._gathered_messages = 0
         self._batch: list[Deposit] = []
+        self._batch_messages = 0
         self._timer: asyncio.TimerHandle | None = None
         self.interval_s = settings.commit_interval_ms / 1000
         self._shortest_s = min(self.interval_s, SHORTEST_S)
         self._lull = Lull(self._shortest_s)
         self._began_s = -self.interval_s
+        self._usual_s = 0.0
         self._was_full = False
         self.committing: asyncio.Task[None] | None = None
 
     @property
     def waiting(self) -> int:
         """Messages that were appended but not committed yet."""
-        return self._gathered_messages + sum(deposit.messages for deposit in self._batch)
+        return self._gathered_messages + self._batch_messages
 
     @property
     def is_full(self) -> bool:
@@ -87,7 +99,7 @@ class Appender:
     def append(self, deposit: Deposit) -> None:
         """Never blocks. The commit begins ``interval_s`` after the one before, with enough messages, or with a lull.
 
-        So commits are no closer together, and a reading that comes alone does not wait.
+        A few messages hurry it, and one that comes alone does not wait.
         """
         self._gathered.append(deposit)
         self._gathered_bytes += _size(deposit)
@@ -101,14 +113,22 @@ class Appender:
             return
         if self._gathered_messages >= self._settings.commit_messages:
             self._begin()
-        elif self._timer is None:
+            return
+        due_s = self._due_s()
+        if self._timer is None or due_s < self._timer.when():
+            self._stop_timer()
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(max(self._due_s(), loop.time()), self._look)
+            self._timer = loop.call_at(max(due_s, loop.time()), self._look)
 
     def _due_s(self) -> float:
         """When the next commit begins, if nothing arrives until then."""
-        interval_s = self._began_s + self.interval_s
-        return max(min(interval_s, self._lull.begins_s), self._began_s + self._shortest_s)
+        interval_s = self.interval_s
+        if self._gathered_messages >= HURRY_MESSAGES and self._may_hurry():
+            return self._began_s + min(interval_s, max(HURRY_S, HURRY_PART * self._usual_s))
+        return max(min(self._began_s + interval_s, self._lull.begins_s), self._began_s + self._shortest_s)
+
+    def _may_hurry(self) -> bool:
+        return self.interval_s <= SHORTEST_S and not self._settings.write_budget_bytes_per_day
 
     def _look(self) -> None:
         """The timer has run out. What arrived meanwhile may have put the lull off, and setting it each time would cost."""
@@ -134,7 +154,8 @@ class Appender:
                 break
         batch, self._gathered = self._gathered[:taken], self._gathered[taken:]
         self._gathered_bytes -= sum(map(_size, batch))
-        self._gathered_messages -= sum(deposit.messages for deposit in batch)
+        self._batch_messages = sum(deposit.messages for deposit in batch)
+        self._gathered_messages -= self._batch_messages
         return batch
 
     async def _run(self) -> None:
@@ -142,7 +163,7 @@ class Appender:
             await self._commit_until_done()
         finally:
             # Also after a fault of our own, which asyncio reports: it must not hold up what follows.
-            batch, self._batch, self.committing = self._batch, [], None
+            batch, self._batch, self._batch_messages, self.committing = self._batch, [], 0, None
         if not self._gathered:
             self._lull.acknowledged(asyncio.get_running_loop().time())
         self._schedule()
@@ -171,7 +192,9 @@ class Appender:
                     tries += 1
             else:
                 break
-        self._counters.commit_seconds_total += time.perf_counter() - began
+        took_s = time.perf_counter() - began
+        self._usual_s += WEIGHT * (took_s - self._usual_s)
+        self._counters.commit_seconds_total += took_s
         self._counters.commits_total += 1
         if self.failing:
             _log.warning("the log accepts entries again")

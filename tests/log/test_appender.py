@@ -67,6 +67,45 @@ async def test_enough_messages_do_not_wait_for_the_interval(monkeypatch: pytest.
     await disk.appender.close()
 
 
+@pytest.fixture
+def hurrying(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interval of a minute counts as short, so what does not hurry waits for good."""
+    monkeypatch.setattr(appender_module, "SHORTEST_S", 60.0)
+    monkeypatch.setattr(appender_module, "HURRY_S", 0.001)
+
+
+@pytest.mark.usefixtures("hurrying")
+async def test_a_few_messages_do_not_wait_for_a_short_interval() -> None:
+    disk = Disk(commit_interval_ms=60_000)
+    disk.appender.append(Deposit([draft()]))
+    await disk.appender.drain()
+    for _ in range(appender_module.HURRY_MESSAGES - 1):
+        disk.appender.append(Deposit([draft()]))
+    await asyncio.sleep(0.02)
+    assert 1 == len(disk.batches)
+    disk.appender.append(Deposit([draft()]))
+    await until(lambda: not disk.appender.waiting)
+    assert [1, appender_module.HURRY_MESSAGES] == [len(batch) for batch in disk.batches]
+
+
+@pytest.mark.usefixtures("hurrying")
+@pytest.mark.parametrize("spared", ["a budget", "a long interval", "slow commits"])
+async def test_they_wait_where_the_disk_is_to_be_spared(monkeypatch: pytest.MonkeyPatch, spared: str) -> None:
+    if spared == "slow commits":
+        monkeypatch.setattr(appender_module, "HURRY_PART", 1e9)
+    disk = Disk(
+        commit_interval_ms=60_001 if spared == "a long interval" else 60_000,
+        write_budget_bytes_per_day=1 if spared == "a budget" else 0,
+    )
+    disk.appender.append(Deposit([draft()]))
+    await disk.appender.drain()
+    for _ in range(20):
+        disk.appender.append(Deposit([draft()]))
+    await asyncio.sleep(0.02)
+    assert (1, 20) == (len(disk.batches), disk.appender.waiting)
+    await disk.appender.close()
+
+
 async def test_a_lull_begins_a_commit_long_before_a_long_interval_ends() -> None:
     disk = Disk(commit_interval_ms=60_000)
     disk.appender.append(Deposit([draft()]))
