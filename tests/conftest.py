@@ -10,6 +10,7 @@ import random
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -219,6 +220,15 @@ class GatewayProcess:
         if self.process.poll() is None:
             self.process.terminate()
         return self.process.wait(timeout_s)
+
+    @contextlib.contextmanager
+    def not_committing(self) -> Iterator[None]:
+        """Its newest segment is locked meanwhile: commits fail and are tried again."""
+        segment = max((self.folder / "data/log").glob("*.sqlite3"))
+        with contextlib.closing(sqlite3.connect(segment, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+            connection.execute("ROLLBACK")
 
     def get(self, path: str, **parameters: Any) -> httpx.Response:
         return httpx.get(f"{self.url}{path}", params=parameters or None, verify=False, timeout=10)

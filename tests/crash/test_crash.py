@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,7 @@ from tests.crash import clock_faults, disk_faults, faults, hostile, reader_fault
 from tests.crash.laboratory import Fault
 from tests.crash.plan import EVERYWHERE, ONLY_IN, Series, missing
 from tests.crash.report import Outcome
-from tests.crash.run import run_series, working_folder
+from tests.crash.run import run_series
 from tests.crash.settings import SET_UPS
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
@@ -40,13 +38,6 @@ SHORT: dict[str, list[list[Fault]]] = {
     "process": [[disk_faults.power_cut]],
 }
 SEED = 1
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    made = working_folder()
-    yield made
-    shutil.rmtree(made, ignore_errors=True)
 
 
 @pytest.mark.parametrize("name", SHORT)

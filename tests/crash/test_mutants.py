@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,20 +10,12 @@ import pytest
 from tests.conftest import need
 from tests.crash.laboratory import Fault, Laboratory
 from tests.crash.mutants import FASTER_RETENTION, MUTANTS, Change, Mutant, tree_with
-from tests.crash.run import working_folder
 from tests.crash.settings import SET_UPS
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
 ROUNDS = 3
 """A mutant may be lucky once: an instant has to be hit."""
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    made = working_folder()
-    yield made
-    shutil.rmtree(made, ignore_errors=True)
 
 
 async def found(

@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -69,15 +66,6 @@ def test_what_was_dropped_is_told_once_the_most_first_and_bounded() -> None:
     assert (MAX_TOLD, 10, 0) == (len(first), len(second), len(fair.overflows()))
 
 
-@contextmanager
-def locked(segment: Path) -> Iterator[None]:
-    """Nobody else can write into it meanwhile: commits fail and are tried again."""
-    with closing(sqlite3.connect(segment, isolation_level=None)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        yield
-        connection.execute("ROLLBACK")
-
-
 @pytest.mark.broker
 @pytest.mark.slow
 def test_a_flood_at_qos_0_costs_the_device_that_floods_and_streams_are_told(
@@ -92,7 +80,7 @@ def test_a_flood_at_qos_0_costs_the_device_that_floods_and_streams_are_told(
     flood = threading.Thread(
         target=mosquitto.publish_lines, args=["sensors/flood/temperature", range(total), "-q", "0"]
     )
-    with locked(max((gateway.folder / "data/log").glob("*.sqlite3"))):
+    with gateway.not_committing():
         flood.start()
         for number in range(20):
             mosquitto.publish("sensors/quiet/temperature", str(number), "-q", "0")

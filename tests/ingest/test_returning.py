@@ -1,11 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import subprocess
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
+from collections.abc import Callable, Iterable
 
 import iotcore
 import pytest
@@ -101,7 +98,7 @@ async def test_what_the_embedded_broker_sends_again_without_dup_is_logged_once(m
         await asyncio.to_thread(gateway.wait_ready)
         await asyncio.to_thread(publish, broker.port, range(10))
         await until(lambda: gateway.newest() == 9)
-        with locked(max((gateway.folder / "data/log").glob("*.sqlite3"))):
+        with gateway.not_committing():
             await asyncio.to_thread(publish, broker.port, range(10, 60))
             await until(lambda: gateway.counter("messages_total") == 60)
             proxy.cut()
@@ -113,15 +110,6 @@ async def test_what_the_embedded_broker_sends_again_without_dup_is_logged_once(m
     finally:
         await proxy.close()
         await asyncio.to_thread(broker.stop)
-
-
-@contextmanager
-def locked(segment: Path) -> Iterator[None]:
-    """Nobody else can write into it meanwhile."""
-    with closing(sqlite3.connect(segment, isolation_level=None)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        yield
-        connection.execute("ROLLBACK")
 
 
 def publish(port: int, payloads: Iterable[int]) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -142,22 +143,17 @@ class TestTrouble:
         assert [start + 1, start + 2, start + 3] == seqs(await read_all(log, start))
         await log.close()
 
-    async def test_two_readers_that_find_the_same_damage_set_it_aside_once(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(("place", "harm", "left"), [(0, overwrite, 2), (2, delete, 3)], ids=["oldest", "newest"])
+    async def test_damage_that_several_readers_find_is_set_aside_once(
+        self, tmp_path: Path, place: int, harm: Callable[[Path], None], left: int
+    ) -> None:
+        """The newest segment is replaced, as something must be written to."""
         log = await log_of(tmp_path, 10, 20, 30)
         start = log.floor
-        overwrite(segments(tmp_path)[0])
-        found = await asyncio.gather(*[log.read(start, ALL, 10) for _ in range(5)])
-        assert [Gap(start, start + 1, start + 3, "corrupt")] * 5 == found
-        assert (1, 2) == (log._counters.segments_corrupt_total, log.segments)
-        await log.close()
-
-    async def test_two_readers_that_find_the_newest_damaged_replace_it_once(self, tmp_path: Path) -> None:
-        log = await log_of(tmp_path, 10, 20, 30)
-        start = log.floor
-        delete(segments(tmp_path)[2])
-        found = await asyncio.gather(*[log.read(start + 2, ALL, 10) for _ in range(5)])
-        assert [Gap(start + 2, start + 3, start + 3, "corrupt")] * 5 == found
-        assert (1, 3) == (log._counters.segments_corrupt_total, log.segments)
+        harm(segments(tmp_path)[place])
+        found = await asyncio.gather(*[log.read(start + place, ALL, 10) for _ in range(5)])
+        assert [Gap(start + place, start + place + 1, start + 3, "corrupt")] * 5 == found
+        assert (1, left) == (log._counters.segments_corrupt_total, log.segments)
         (entry,) = await append(log, draft())
         assert [entry.seq] == seqs(await read_all(log, start + 3))
         await log.close()

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from tests.conftest import wait_until
-from tests.ingest.test_fair import locked
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install playwright")
 
@@ -323,7 +322,7 @@ def test_the_page_says_what_stands_in_the_way_of_readings_and_what_was_dropped(
     _known(gateway, 1)
     page = _open(context, gateway)
     assert page.inner_text("#gateway") == ""
-    with locked(max((gateway.folder / "data/log").glob("*.sqlite3"))):
+    with gateway.not_committing():
         mosquitto.publish_lines("sensors/<b>flood</b>/temperature", range(5000), "-q", "0")
         wait_until(lambda: gateway.counter("messages_total") == 5001)
     page.wait_for_selector("#notices .notice")
