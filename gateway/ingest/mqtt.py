@@ -227,6 +227,7 @@ class Session:
         """Paho raised: a packet that is none, or `_broken`, which `run` ends with."""
         if self._broken is None:
             _log.error("broker: it sent what cannot be understood", exc_info=error)
+            self._subscriptions.lost()
         self._counters.broker_disconnects_total += 1
         self._not_connected(f"connection to {self.address} given up: {type(error).__name__}")
         self._answered.set()

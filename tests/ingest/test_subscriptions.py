@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import iotcore
@@ -12,8 +14,12 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway.config import load
+from gateway.counters import Counters
+from gateway.ingest import mqtt
 from gateway.ingest.client import stable_client_id
-from tests.conftest import GatewayProcess, Mosquitto, free_port, need, settings, wait_until
+from gateway.ingest.remembered import MAX_CUTS_FOR_ASKING
+from gateway.ingest.subscriptions import DROPPED_TOPIC
+from tests.conftest import GatewayProcess, Mosquitto, free_port, need, patient, settings, wait_until
 from tests.reader import Reader
 
 pytestmark = pytest.mark.broker
@@ -169,6 +175,53 @@ def test_a_broker_that_sends_few_messages_at_once_is_warned_about(make_gateway: 
         wait_until(is_told, 90, what="the warning")
     finally:
         broker.stop()
+
+
+CONNECT, CONNACK, PINGRESP, BROKEN_SUBACK = 0x10, b"\x20\x02\x00\x00", b"\xd0\x00", b"\x90\x01\x00"
+
+
+def raise_on_a_packet(_client: paho.Client) -> None:
+    """As paho does with some that it did not expect."""
+    raise IndexError
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", BROKEN_SUBACK, PINGRESP], ids=["by closing", "by what is no packet", "by what paho raises on"]
+)
+async def test_a_broker_that_breaks_when_asked_for_its_drops_is_not_asked_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    monkeypatch.setattr(mqtt, "RECONNECT_MIN_S", 0.01)
+    monkeypatch.setattr(paho.Client, "_handle_pingresp", raise_on_a_packet)
+    asked, served = 0, []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        served.append(asyncio.current_task())
+        with closing(writer):
+            while packet := await reader.read(1000):
+                if packet[0] == CONNECT:
+                    writer.write(CONNACK)
+                elif DROPPED_TOPIC.encode() in packet:
+                    asked += 1
+                    if not answer:
+                        return
+                    writer.write(answer)
+                else:
+                    writer.write(bytes([0x90, 2 + len(FILTERS)]) + packet[2:4] + b"\x01" * len(FILTERS))
+
+    async with await asyncio.start_server(serve, "127.0.0.1") as server:
+        port = server.sockets[0].getsockname()[1]
+        config = load(None, [("mqtt.broker", f"mqtt://127.0.0.1:{port}"), ("log.folder", str(tmp_path))], {})
+        session = mqtt.Session(config, Counters(), lambda _messages, _acknowledge: None, lambda: 0)
+        running = asyncio.create_task(session.run())
+        async with asyncio.timeout(patient(10)):
+            while len(served) <= MAX_CUTS_FOR_ASKING or session.fault:  # noqa: ASYNC110 - nothing sets an event here
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        assert (MAX_CUTS_FOR_ASKING, MAX_CUTS_FOR_ASKING + 1, "") == (asked, len(served), session.fault)
+        running.cancel()
+        await asyncio.wait([running, *served])
 
 
 def test_streams_are_told_what_stands_in_the_way_and_when_nothing_does(
