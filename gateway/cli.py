@@ -12,14 +12,14 @@ import signal
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any, ClassVar
 
 import click
 
 from gateway import __version__
-from gateway.config import Config, load, to_toml
+from gateway.config import Config, to_toml
 from gateway.errors import BrokerError, ConfigError, GatewayError
+from gateway.options import Options, takes_options
 from gateway.service import Gateway
 
 EXIT_FAILED = 1
@@ -32,6 +32,9 @@ EXIT_CODES = {
     EXIT_UNAVAILABLE: "no broker: the embedded one is not to be had, its port is in use, or a file for TLS cannot be used",
 }
 """What each exit code means; `docs/operate.md` is held to it."""
+
+_EXITS = {ConfigError: EXIT_CONFIG, BrokerError: EXIT_UNAVAILABLE}
+"""Other errors of ours end with EXIT_FAILED."""
 
 
 def set_up_logging(verbose: bool) -> None:
@@ -52,70 +55,16 @@ def set_up_logging(verbose: bool) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-def _config_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in (
-        click.option("--verbose", is_flag=True, help="Log more."),
-        click.option(
-            "--set",
-            "settings",
-            multiple=True,
-            metavar="KEY=VALUE",
-            help="Override one setting, such as log.retention_age_s=3600.",
-        ),
-        click.option("--data", metavar="FOLDER", help="Where the log is kept (log.folder)."),
-        click.option("--port", type=int, help="Port of the page and the streams (http.port)."),
-        click.option("--host", help="Address to listen on (http.host); 0.0.0.0 lets others connect."),
-        click.option("--broker", metavar="URL", help="The MQTT broker (mqtt.broker), such as mqtt://localhost:1883."),
-        click.option(
-            "--config",
-            "path",
-            type=click.Path(path_type=Path),
-            envvar="SENSOR_GATEWAY_CONFIG",
-            help="Configuration file; ./config.toml when it is there.",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-def _load(  # noqa: PLR0913, PLR0917 - the shared options
-    path: Path | None,
-    broker: str | None,
-    host: str | None,
-    port: int | None,
-    data: str | None,
-    settings: tuple[str, ...],
-    extra: list[tuple[str, str]] | None = None,
-) -> Config:
-    if path is None and Path("config.toml").is_file():
-        path = Path("config.toml")
-    shortcuts = {"mqtt.broker": broker, "http.host": host, "http.port": port, "log.folder": data}
-    overrides = list(extra or [])
-    overrides += [(key, str(value)) for key, value in shortcuts.items() if value is not None]
-    for text in settings:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise click.UsageError(f"--set {text!r}: must be KEY=VALUE")
-        overrides.append((key.strip(), value.strip()))
-    try:
-        return load(path, overrides)
-    except ConfigError as error:
-        for problem in error.problems:
-            _say_error(problem)
-        raise SystemExit(EXIT_CONFIG) from error
-
-
 def _say(text: str) -> None:
     """A line for the person who started us; click takes the colours out where stderr is no terminal."""
     click.echo(text, err=True)
 
 
-def _say_error(text: str) -> None:
-    _say(f"{click.style('error', fg='red', bold=True)} {text}")
-
-
 class _Commands(click.Group):
-    """Commands that live elsewhere are imported when they are asked for: `run` needs none of what they need."""
+    """Turns what went wrong into words and an exit code.
+
+    Commands that live elsewhere are imported when they are asked for: `run` needs none of what they need.
+    """
 
     ELSEWHERE: ClassVar = {"watch": "gateway.watch_command", "simulate": "simulators.command"}
 
@@ -127,6 +76,15 @@ class _Commands(click.Group):
             command: click.Command = getattr(importlib.import_module(self.ELSEWHERE[cmd_name]), cmd_name)
             return command
         return super().get_command(ctx, cmd_name)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except GatewayError as error:
+            for problem in error.problems if isinstance(error, ConfigError) else [str(error)]:
+                _say(f"{click.style('error', fg='red', bold=True)} {problem}")
+            code = next((code for kind, code in _EXITS.items() if isinstance(error, kind)), EXIT_FAILED)
+            raise SystemExit(code) from error
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -142,83 +100,44 @@ def main() -> None:
 
 
 @main.command()
-@_config_options
+@takes_options
 @click.option("--devices", default=8, show_default=True, type=click.IntRange(1, 10_000), help="Simulated devices.")
 @click.option(
     "--rate", default=1.0, show_default=True, type=click.FloatRange(0.01, 100), help="Reports a second of each."
 )
 @click.option("--seed", default=1, show_default=True, type=int, help="The same seed simulates the same devices.")
-def demo(  # noqa: PLR0913, PLR0917 - the options
-    path: Path | None,
-    broker: str | None,
-    host: str | None,
-    port: int | None,
-    data: str | None,
-    settings: tuple[str, ...],
-    verbose: bool,
-    devices: int,
-    rate: float,
-    seed: int,
-) -> None:
+def demo(options: Options, devices: int, rate: float, seed: int) -> None:
     """Embedded broker, simulated devices, gateway and page, in one go; keeps nothing unless --data is given."""
-    set_up_logging(verbose)
+    set_up_logging(options.verbose)
     with contextlib.ExitStack() as stack:
-        if data is None:
-            data = stack.enter_context(tempfile.TemporaryDirectory(prefix="sensor-gateway-demo-"))
-        config = _load(path, broker, host, port, data, settings)
-        _run(_demo(config, devices, rate, seed))
+        if options.data is None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sensor-gateway-demo-"))
+            options = options._replace(data=folder)
+        asyncio.run(_demo(options.config(), devices, rate, seed))
 
 
 @main.command()
-@_config_options
-def run(  # noqa: PLR0913, PLR0917 - the options
-    path: Path | None,
-    broker: str | None,
-    host: str | None,
-    port: int | None,
-    data: str | None,
-    settings: tuple[str, ...],
-    verbose: bool,
-) -> None:
+@takes_options
+def run(options: Options) -> None:
     """Run the gateway; starts the embedded broker when no other is named."""
-    set_up_logging(verbose)
-    _run(_serve(_load(path, broker, host, port, data, settings)))
+    set_up_logging(options.verbose)
+    asyncio.run(_serve(options.config()))
 
 
 @main.command()
-@_config_options
+@takes_options
 @click.option("--defaults", is_flag=True, help="Print a commented file of all defaults instead.")
-def check(  # noqa: PLR0913, PLR0917 - the options
-    path: Path | None,
-    broker: str | None,
-    host: str | None,
-    port: int | None,
-    data: str | None,
-    settings: tuple[str, ...],
-    verbose: bool,
-    defaults: bool,
-) -> None:
+def check(options: Options, defaults: bool) -> None:
     """Check the configuration and print what is in effect; all problems at once, exit code 2."""
     if defaults:
         click.echo(to_toml(Config(), comments=True), nl=False)
         return
-    config = _load(path, broker, host, port, data, settings)
-    if verbose:
+    config = options.config()
+    if options.verbose:
         for topic_filter, qos in config.subscriptions().items():
             _say(f"subscribes to {click.style(topic_filter, bold=True)} at QoS {qos}")
     click.echo(to_toml(config, comments=False), nl=False)
     _say(click.style("ok", fg="green"))
-
-
-def _run(work: Any) -> None:
-    try:
-        asyncio.run(work)
-    except BrokerError as error:
-        _say_error(str(error))
-        raise SystemExit(EXIT_UNAVAILABLE) from error
-    except GatewayError as error:
-        _say_error(str(error))
-        raise SystemExit(EXIT_FAILED) from error
 
 
 def _stop_on_signals() -> asyncio.Event:

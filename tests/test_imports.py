@@ -20,7 +20,7 @@ FLOORS = [
     {"gateway.presence", "gateway.crowd", "gateway.cursor", "gateway.ingest"},
     {"gateway.http"},
     {"gateway.service"},
-    {"simulators", "gateway.watch_command"},
+    {"simulators", "gateway.watch_command", "gateway.options"},
     {"gateway.cli"},
     {"gateway.__main__"},
 ]
