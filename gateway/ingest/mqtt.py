@@ -1,8 +1,7 @@
 """The session with the broker: paho on the event loop, acknowledging only what was committed.
 
 * The client id is stable and the session persistent, so the broker keeps QoS 1 messages while we are away.
-* PUBACK goes out after the commit (`manual_ack`), and only on the connection that brought the message: after a reconnect
-  the same packet id may mean another message.
+* PUBACK goes out after the commit (`manual_ack`, `delivery.py`).
 * Subscriptions are made on every connection (`subscriptions.py`); a refused one is an error that people see.
 * When the log is behind, we stop reading: TCP holds the broker back, and the broker holds the messages. If that takes so
   long that the connection dies of it, the next one waits until there is room.
@@ -25,12 +24,11 @@ from gateway.config import Config
 from gateway.counters import Counters
 from gateway.ingest.bulk import BulkClient
 from gateway.ingest.client import make_client, stable_client_id
+from gateway.ingest.delivery import Deliver, Delivery
 from gateway.ingest.drive import Drive
-from gateway.ingest.flight import Flight
 from gateway.ingest.notices import Notices
 from gateway.ingest.remembered import Remembered
-from gateway.ingest.returning import Returning
-from gateway.ingest.subscriptions import DROPPED_TOPIC, Subscriptions
+from gateway.ingest.subscriptions import Subscriptions
 from gateway.reading import Message
 
 _log = logging.getLogger(__name__)
@@ -40,9 +38,6 @@ STABLE_S = 10.0
 """A connection that lasted so long was a success. Two gateways with one client id cut each other off at each connect:
 their pauses must grow."""
 
-Deliver = Callable[[list[Message], Callable[[], None]], None]
-"""Takes messages that came together and what acknowledges them; called on the event loop, must not block."""
-
 
 class Session:
     """Our session with one broker: `run` keeps it up until it is cancelled.
@@ -51,19 +46,20 @@ class Session:
     """
 
     def __init__(self, config: Config, counters: Counters, deliver: Deliver, clock_ms: Callable[[], int]) -> None:
-        self._config, self._counters, self._deliver, self._clock_ms = config, counters, deliver, clock_ms
+        self._config, self._counters, self._clock_ms = config, counters, clock_ms
         self._broker, self._is_embedded = config.broker(), not config.mqtt.broker
         self.on_new_session: Callable[[], None] = lambda: None
         self._not_connected_fault = "not connected yet"
         self.connected_since_ms: int | None = None
-        self._connection = 0
-        self._returning, self._flight = Returning(), Flight(config.mqtt.window)
-        self._notices = Notices()
         self._lost = asyncio.Event()
         self._answered = asyncio.Event()
         self._broken: Exception | None = None
-        self._client = self._make_client()
+        self._notices = Notices()
         self._remembered = Remembered(Path(config.log.folder) / "session.json", self.address, stable_client_id(config))
+        self._delivery = Delivery(
+            deliver, self._acknowledge, self._remembered, self._notices, counters, config.mqtt.window
+        )
+        self._client = self._make_client()
         self._subscriptions = Subscriptions(self._client, config.subscriptions(), self._remembered, counters)
         self._subscriptions.asks_for_dropped = not self._is_embedded
         self._drive = Drive(self._client, self._on_failure)
@@ -82,9 +78,9 @@ class Session:
     def warning(self) -> str:
         """What may lose messages, or has lost some of late."""
         told = [self._subscriptions.warning, *self._notices.told]
-        if self._flight.limit and not self._is_embedded:
+        if (limit := self._delivery.limit) and not self._is_embedded:
             told.append(
-                f"the broker sends at most {self._flight.limit} messages before it waits for us, and more wait there: "
+                f"the broker sends at most {limit} messages before it waits for us, and more wait there: "
                 "raise its limit (mosquitto: max_inflight_messages) before its queue overflows"
             )
         return "; ".join(filter(None, told))
@@ -110,7 +106,7 @@ class Session:
     def _make_client(self) -> paho.Client:
         client = make_client(self._config)
         if isinstance(client, BulkClient):
-            client.on_messages, client.clock_ms = self._on_messages, self._clock_ms
+            client.on_messages, client.clock_ms = self._ours(self._delivery.messages_came), self._clock_ms
         client.on_connect, client.on_disconnect = self._ours(self._on_connect), self._ours(self._on_disconnect)
         client.on_subscribe, client.on_message = self._ours(self._on_subscribe), self._ours(self._on_message)
         return client
@@ -176,9 +172,9 @@ class Session:
             _log.warning("broker: %s", fault)
         self._not_connected_fault = fault
         self.connected_since_ms = None
+        self._delivery.end()
 
     def _on_connect(self, _client: Any, _userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
-        self._connection += 1
         self._answered.set()
         if reason.is_failure:
             self._counters.broker_disconnects_total += 1
@@ -188,8 +184,7 @@ class Session:
         self.connected_since_ms = self._clock_ms()
         self._not_connected_fault = ""
         _log.info("connected to the broker %s%s", self.address, ", session resumed" if flags.session_present else "")
-        self._returning.begin(resumed=flags.session_present)
-        self._flight = Flight(self._config.mqtt.window)
+        self._delivery.begin(resumed=flags.session_present)
         if not flags.session_present:
             self._begin_session()
         self._warn_of_expiry(properties)
@@ -247,58 +242,10 @@ class Session:
             topic = ""
         now_ms = self._clock_ms()
         payload = bytes(received.payload)
-        self._on_messages([Message(topic, payload, received.qos, received.retain, received.dup, received.mid, now_ms)])
+        message = Message(topic, payload, received.qos, received.retain, received.dup, received.mid, now_ms)
+        self._delivery.messages_came([message])
 
-    def _on_messages(self, messages: list[Message]) -> None:
-        counters = self._counters
-        if told := [message for message in messages if message.qos == 0 and message.topic == DROPPED_TOPIC]:
-            self._hear_of_dropped(told[-1].payload)
-            messages = [message for message in messages if message.topic != DROPPED_TOPIC]
-            if not messages:
-                return
-        counters.messages_total += len(messages)
-        counters.message_bytes_total += sum([len(message.payload) for message in messages])
-        promised = [message for message in messages if message.qos]
-        connection, packet_ids = self._connection, [message.packet_id for message in promised]
-        number = self._returning.delivered(promised)
-        self._flight.arrived(len(promised), time.monotonic())
-        news = messages
-        if self._returning.is_expecting or True in [message.retain for message in messages]:
-            news = [message for message in messages if self._is_news(message)]
-
-        def acknowledge() -> None:
-            self._acknowledge(connection, number, packet_ids)
-
-        try:
-            self._deliver(news, acknowledge)
-        except Exception as error:
-            self._broken = error
-            raise
-
-    def _is_news(self, message: Message) -> bool:
-        """Whether a message is for the log; it is acknowledged in any case."""
-        if self._returning.is_expected(message) and not message.dup:
-            self._counters.redelivered_total += 1
-            return False
-        if message.retain and self._remembered.is_repeated(message.topic, message.payload):
-            self._counters.retained_repeats_total += 1
-            return False
-        return True
-
-    def _hear_of_dropped(self, payload: bytes) -> None:
-        if payload.isdigit() and (dropped := self._remembered.dropped_since(int(payload))):
-            self._counters.broker_dropped_total += dropped
-            self._notices.tell(
-                "dropped",
-                f"the broker has dropped {self._counters.broker_dropped_total} messages for its clients: if we were one, "
-                "readings are missing, and its queue is too short (mosquitto: max_queued_messages)",
-            )
-
-    def _acknowledge(self, connection: int, number: int, packet_ids: list[int]) -> None:
-        if connection != self._connection or self.connected_since_ms is None:
-            return
-        self._returning.acknowledged(number)
-        self._flight.acknowledged(len(packet_ids), time.monotonic())
+    def _acknowledge(self, packet_ids: list[int]) -> None:
         if isinstance(self._client, BulkClient):
             self._client.acknowledge(packet_ids)
             return
