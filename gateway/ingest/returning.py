@@ -5,8 +5,9 @@ What was not acknowledged when a connection broke is sent again on the next one,
 embedded one among them, number them anew and leave the flag out [MQTT-3.3.1-1]. So what was delivered and not acknowledged
 is remembered, and the first messages of a resumed session that equal it, one by one, are it.
 
-The first that differs ends the comparison: an equal message that comes later is news. Bounded by `mqtt.window`, and by
-what waits for the disk where a broker sends more than that.
+The first that differs ends the comparison: an equal message that comes later is news. A retained one may be passed over:
+it comes again as such, and `remembered.py` knows it. Bounded by `mqtt.window`, and by what waits for the disk where a
+broker sends more than that.
 """
 
 from __future__ import annotations
@@ -49,9 +50,10 @@ class Returning:
         """Whether this message is the next of those that were delivered before, and must come again."""
         if not self._expected or message.retain or not message.qos:
             return False
-        first = self._expected[0]
-        if (first.topic, first.payload) == (message.topic, message.payload):
-            self._expected.popleft()
-            return True
-        self._expected.clear()
+        while self._expected:
+            first = self._expected.popleft()
+            if (first.topic, first.payload) == (message.topic, message.payload):
+                return True
+            if not first.retain:
+                self._expected.clear()
         return False

@@ -55,6 +55,15 @@ def test_retained_messages_and_those_at_qos_0_may_come_between() -> None:
     assert returning.is_expected(message("2"))
 
 
+@pytest.mark.parametrize("again", ["R12", "12"])
+def test_a_retained_message_that_was_not_acknowledged_does_not_hide_the_others(again: str) -> None:
+    returning = Returning()
+    returning.delivered([message("R", retain=True), *(message(text) for text in again if text != "R")])
+    returning.begin(resumed=True)
+    assert not returning.is_expected(message("R", retain=True))
+    assert [True] * len(again) + [False] == [returning.is_expected(message(text)) for text in again + "3"]
+
+
 def test_a_connection_that_breaks_while_they_come_again() -> None:
     returning = Returning()
     returning.delivered([message("1"), message("2"), message("3")])
