@@ -137,6 +137,13 @@ class Mosquitto:
         """Many messages on one connection; back when the broker has acknowledged all of them."""
         self._publish("".join(f"{payload}\n" for payload in payloads).encode(), topic, "-l", *options)
 
+    def retained(self, topic_filter: str = "sensors/#") -> dict[str, str]:
+        """Topic to payload of what it keeps."""
+        program = need("mosquitto_sub", "mosquitto-clients")
+        command = [program, "-p", str(self.port), "-t", topic_filter, "-v", "--retained-only", "-W", "1"]
+        lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+        return dict(line.split(" ", 1) for line in lines)
+
     def _publish(self, text: bytes, topic: str, *options: str) -> None:
         program = need("mosquitto_pub", "mosquitto-clients")
         command = [program, "-p", str(self.port), "-q", "1", "-t", topic, *options]

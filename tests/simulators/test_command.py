@@ -6,16 +6,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from simulators.command import simulate
 from simulators.profiles import PROFILES
+from tests.conftest import Mosquitto
 
 START = "2026-11-22T08:22:32Z"
+MakeBroker = Callable[..., Mosquitto]
 broker = pytest.mark.broker
 
 
@@ -28,7 +30,7 @@ def started(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def wait_for(mosquitto: Any, states: list[str]) -> None:
+def wait_for(mosquitto: Mosquitto, states: list[str]) -> None:
     deadline_s = time.monotonic() + 15
     kept: dict[str, str] = {}
     while time.monotonic() < deadline_s:
@@ -134,7 +136,7 @@ def test_ctrl_c_while_it_waits_for_the_broker_ends_it_cleanly() -> None:
 
 @broker
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_cleanly_and_it_says_so(mosquitto: Any, number: signal.Signals) -> None:
+def test_a_signal_ends_it_cleanly_and_it_says_so(mosquitto: Mosquitto, number: signal.Signals) -> None:
     simulator = started("--broker", mosquitto.url, "--devices", "3")
     wait_for(mosquitto, ["online"] * 2)
     simulator.send_signal(number)
@@ -148,7 +150,7 @@ def test_a_signal_ends_it_cleanly_and_it_says_so(mosquitto: Any, number: signal.
 
 
 @broker
-def test_after_kill_9_the_last_wills_say_offline(mosquitto: Any) -> None:
+def test_after_kill_9_the_last_wills_say_offline(mosquitto: Mosquitto) -> None:
     simulator = started("--broker", mosquitto.url, "--devices", "2")
     wait_for(mosquitto, ["online"] * 2)
     simulator.kill()
@@ -157,7 +159,7 @@ def test_after_kill_9_the_last_wills_say_offline(mosquitto: Any) -> None:
 
 
 @broker
-def test_a_duration_ends_it(mosquitto: Any) -> None:
+def test_a_duration_ends_it(mosquitto: Mosquitto) -> None:
     simulator = started("--broker", mosquitto.url, "--duration", "1s", "--rate", "5", "--qos", "0")
     output, errors = simulator.communicate(timeout=15)
     assert "" == output
@@ -166,10 +168,12 @@ def test_a_duration_ends_it(mosquitto: Any) -> None:
 
 
 @broker
-def test_a_user_and_a_password_from_the_environment_or_a_file_are_used(mosquitto: Any, tmp_path: Path) -> None:
+def test_a_user_and_a_password_from_the_environment_or_a_file_are_used(
+    make_mosquitto: MakeBroker, tmp_path: Path
+) -> None:
     users = tmp_path / "users"
     subprocess.run(["mosquitto_passwd", "-b", "-c", users, "ann", "secret"], check=True, capture_output=True)
-    mosquitto.restart(f"allow_anonymous false\npassword_file {users}")
+    mosquitto = make_mosquitto(f"allow_anonymous false\npassword_file {users}")
     password = tmp_path / "password"
     password.write_text("secret\n")
     common = [sys.executable, "-m", "simulators", "--broker", mosquitto.url, "--duration", "200ms", "--devices", "1"]

@@ -13,8 +13,10 @@ from simulators import fleet as fleet_module
 from simulators.address import Broker
 from simulators.device import line_up
 from simulators.fleet import Fleet, FleetError, UnreachableError
+from tests.conftest import Mosquitto, free_port
 
 START_MS = 1_795_335_752_000
+MakeBroker = Callable[..., Mosquitto]
 broker = pytest.mark.broker
 
 
@@ -33,7 +35,7 @@ async def received(port: int, count: int) -> list[bytes]:
 
 
 @broker
-async def test_all_that_is_published_at_qos_1_is_acknowledged(mosquitto: Any) -> None:
+async def test_all_that_is_published_at_qos_1_is_acknowledged(mosquitto: Mosquitto) -> None:
     async with Fleet(mosquitto.url, line_up(20, rate=20)) as fleet:
         await until(lambda: fleet.counters.readings_total > 500)
     counters = fleet.counters
@@ -43,14 +45,14 @@ async def test_all_that_is_published_at_qos_1_is_acknowledged(mosquitto: Any) ->
 
 @broker
 @pytest.mark.parametrize(("qos", "protocol"), [(0, "3.1.1"), (2, "3.1.1"), (1, "5")])
-async def test_other_qos_and_mqtt_5_work_too(mosquitto: Any, qos: int, protocol: str) -> None:
+async def test_other_qos_and_mqtt_5_work_too(mosquitto: Mosquitto, qos: int, protocol: str) -> None:
     async with Fleet(mosquitto.url, line_up(5, rate=20, qos=qos), protocol=protocol) as fleet:
         await until(lambda: fleet.counters.readings_total > 100)
     assert fleet.counters.published_total == fleet.counters.acknowledged_total
 
 
 @broker
-async def test_a_subscriber_gets_the_bytes_that_the_schedule_promises(mosquitto: Any) -> None:
+async def test_a_subscriber_gets_the_bytes_that_the_schedule_promises(mosquitto: Mosquitto) -> None:
     devices = line_up(6, rate=10)
     listening = asyncio.create_task(received(mosquitto.port, 150))
     await asyncio.sleep(0.5)
@@ -66,7 +68,7 @@ async def test_a_subscriber_gets_the_bytes_that_the_schedule_promises(mosquitto:
 
 
 @broker
-async def test_while_it_runs_each_device_is_online_and_described(mosquitto: Any) -> None:
+async def test_while_it_runs_each_device_is_online_and_described(mosquitto: Mosquitto) -> None:
     async with Fleet(mosquitto.url, line_up(10)) as fleet:
         await until(lambda: fleet.counters.acknowledged_total >= 20)
         kept = await asyncio.to_thread(mosquitto.retained)
@@ -77,7 +79,7 @@ async def test_while_it_runs_each_device_is_online_and_described(mosquitto: Any)
 
 
 @broker
-async def test_after_a_clean_stop_each_device_is_offline(mosquitto: Any) -> None:
+async def test_after_a_clean_stop_each_device_is_offline(mosquitto: Mosquitto) -> None:
     async with Fleet(mosquitto.url, line_up(10)) as fleet:
         await until(lambda: fleet.counters.connected == 10)
     kept = await asyncio.to_thread(mosquitto.retained, "sensors/+/availability")
@@ -85,7 +87,7 @@ async def test_after_a_clean_stop_each_device_is_offline(mosquitto: Any) -> None
 
 
 @broker
-async def test_a_restart_of_the_broker_is_survived(mosquitto: Any) -> None:
+async def test_a_restart_of_the_broker_is_survived(mosquitto: Mosquitto) -> None:
     async with Fleet(mosquitto.url, line_up(8, rate=20)) as fleet:
         await until(lambda: fleet.counters.readings_total > 100)
         await asyncio.to_thread(mosquitto.stop)
@@ -103,7 +105,7 @@ async def test_a_restart_of_the_broker_is_survived(mosquitto: Any) -> None:
 
 
 @broker
-async def test_run_ends_when_it_is_told_to(mosquitto: Any) -> None:
+async def test_run_ends_when_it_is_told_to(mosquitto: Mosquitto) -> None:
     fleet, stop = Fleet(mosquitto.url, line_up(3)), asyncio.Event()
     running = asyncio.create_task(fleet.run(stop))
     await fleet.connected(5)
@@ -113,7 +115,7 @@ async def test_run_ends_when_it_is_told_to(mosquitto: Any) -> None:
 
 
 @broker
-async def test_reports_keep_to_the_asked_rate(mosquitto: Any) -> None:
+async def test_reports_keep_to_the_asked_rate(mosquitto: Mosquitto) -> None:
     async with Fleet(mosquitto.url, line_up(10, rate=10, profiles=["greenhouse"])) as fleet:
         await until(lambda: fleet.counters.readings_total >= 10)
         before, began_s = fleet.counters.readings_total, asyncio.get_running_loop().time()
@@ -123,25 +125,25 @@ async def test_reports_keep_to_the_asked_rate(mosquitto: Any) -> None:
 
 
 @broker
-async def test_a_rate_that_cannot_be_kept_shows_as_lateness(mosquitto: Any) -> None:
+async def test_a_rate_that_cannot_be_kept_shows_as_lateness(mosquitto: Mosquitto) -> None:
     async with Fleet(mosquitto.url, line_up(50, rate=1000, profiles=["weather"])) as fleet:
         await until(lambda: fleet.counters.behind_s > 1)
         assert 50 == fleet.counters.connected
 
 
 @broker
-async def test_websocket_works(mosquitto: Any) -> None:
-    port = mosquitto.spare_port()
+async def test_websocket_works(make_mosquitto: MakeBroker) -> None:
+    port = free_port()
     # mosquitto 2.0.11 does not start with a WebSocket listener alone, so it is the second one.
-    mosquitto.restart(f"allow_anonymous true\nlistener {port} 127.0.0.1\nprotocol websockets")
+    make_mosquitto(f"allow_anonymous true\nlistener {port} 127.0.0.1\nprotocol websockets")
     async with Fleet(f"ws://127.0.0.1:{port}/mqtt", line_up(5, rate=10)) as fleet:
         await until(lambda: fleet.counters.acknowledged_total > 50)
     assert fleet.counters.published_total == fleet.counters.acknowledged_total
 
 
 @broker
-async def test_tls_works_with_a_ca_that_is_named(mosquitto: Any, certificate: tuple[Path, Path]) -> None:
-    mosquitto.restart(f"allow_anonymous true\ncertfile {certificate[0]}\nkeyfile {certificate[1]}")
+async def test_tls_works_with_a_ca_that_is_named(make_mosquitto: MakeBroker, certificate: tuple[Path, Path]) -> None:
+    mosquitto = make_mosquitto(f"allow_anonymous true\ncertfile {certificate[0]}\nkeyfile {certificate[1]}")
     address = Broker.parse(f"mqtts://localhost:{mosquitto.port}", ca=str(certificate[0]))
     async with Fleet(address, line_up(5, rate=10)) as fleet:
         await until(lambda: fleet.counters.acknowledged_total > 50)
@@ -152,9 +154,9 @@ async def test_tls_works_with_a_ca_that_is_named(mosquitto: Any, certificate: tu
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning")
 @broker
 async def test_tls_with_an_unknown_ca_is_refused_with_the_reason(
-    mosquitto: Any, certificate: tuple[Path, Path]
+    make_mosquitto: MakeBroker, certificate: tuple[Path, Path]
 ) -> None:
-    mosquitto.restart(f"allow_anonymous true\ncertfile {certificate[0]}\nkeyfile {certificate[1]}")
+    mosquitto = make_mosquitto(f"allow_anonymous true\ncertfile {certificate[0]}\nkeyfile {certificate[1]}")
     async with Fleet(f"mqtts://localhost:{mosquitto.port}", line_up(1)) as fleet:
         with pytest.raises(UnreachableError, match=r"self.signed certificate"):
             await fleet.connected(1)
