@@ -10,25 +10,22 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
-import msgspec
-
 from gateway.config import Config
 from gateway.counters import Counters, Exposition
 from gateway.decode import Decoder, Limits
-from gateway.devices import AlertData, Registry
+from gateway.devices import Registry
 from gateway.errors import LogError
 from gateway.http.app import make_app
 from gateway.http.front import Front
 from gateway.http.server import address_of, allow_files, hypercorn_config, listen, serve_until
 from gateway.http.streams import Streams
 from gateway.ingest import broker as embedded
-from gateway.ingest.fair import Fair
 from gateway.ingest.mqtt import Session
+from gateway.intake import Intake
 from gateway.log import Deposit, Log, LogSettings, known
-from gateway.log.packets import content_hash
 from gateway.presence import Presence
 from gateway.readiness import Readiness
-from gateway.reading import Draft, Gap, Message, Rejected
+from gateway.reading import Gap
 from gateway.selection import ALL
 
 _log = logging.getLogger(__name__)
@@ -42,8 +39,6 @@ A save writes each state twice: every 5 s that was 3 GB a day for a hundred devi
 
 TRIM_INTERVAL_S = 10.0
 SILENCE_INTERVAL_S = 1.0
-SAMPLE_INTERVAL_S = 60.0
-"""A rejection is logged the first time, and then once a minute for each reason."""
 
 PACKET_IDS = 65_535
 """All packet ids of MQTT. mosquitto 2.0 keeps no window where messages have queued for us: for each PUBACK it sends as many
@@ -83,8 +78,6 @@ class Gateway:
         self.serving = asyncio.Event()
         self.address = ""
         self._known_path = Path(config.log.folder) / "devices.sqlite3"
-        self._sampled: dict[str, float] = {}
-        self._fair, self._taken = Fair(config.log.max_waiting_messages), 0
         limits = config.limits
         self._decoder = Decoder(
             config.patterns(),
@@ -99,6 +92,7 @@ class Gateway:
         )
         self.log: Log
         self._presence: Presence
+        self._intake: Intake
         self._session: Session
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -148,77 +142,16 @@ class Gateway:
                 done = (position - self.log.floor) / max(1, self.log.head - self.log.floor)
                 _log.info("reading the log to learn of its devices: %.0f %%", 100 * done)
 
-    # --- ingest to append --------------------------------------------------------------------------------------------
-
-    def _take(self, messages: list[Message], acknowledge: Callable[[], None]) -> None:
-        """Messages that came together: decoded, and on their way into the log; acknowledged when that is committed."""
-        drafts: list[Draft] = []
-        marks = []
-        is_pressed = self._fair.begin(
-            self.log.waiting, self._taken - self.log.waiting, is_behind=self._session.is_behind
-        )
-        if is_pressed:
-            messages = [message for message in messages if message.qos or self._admits(message)]
-        for message in messages:
-            if message.qos:
-                hashed = content_hash(message.topic, message.payload)
-                if message.dup and self.log.packets.knows(message.packet_id, hashed):
-                    self.counters.redelivered_total += 1
-                    continue
-                marks.append(self.log.packets.add(message.packet_id, hashed))
-            drafts += self._drafts_of(message)
-        self._taken += len(messages)
-        self.log.append(Deposit(drafts, b"".join(marks), acknowledge, len(messages)))
-        if self.log.is_full:
-            self._session.pause()
-
-    def _admits(self, message: Message) -> bool:
-        """Whether a message at QoS 0 is within its device's share; what no device sent is rejected later."""
-        device = self._decoder.device_of(message.topic)
-        if not device or self._fair.admits(device, message.received_at_ms):
-            return True
-        self.counters.dropped_total[device if device in self.registry else ""] += 1
-        return False
-
-    def _tell_overflows(self) -> None:
-        """An entry for each device that lost something, so that streams and the page tell of it, also later."""
-        for overflow in self._fair.overflows():
-            if overflow.device in self.registry:
-                device, dropped, since_ms = overflow
-                data = AlertData(device=device, alert="overflow", dropped=dropped, since=since_ms)
-                self.log.append(
-                    Deposit([Draft("alert", device, self.log.now_ms(), msgspec.json.encode(data))], messages=0)
-                )
-
-    def _drafts_of(self, message: Message) -> list[Draft]:
-        """What a message brings. One that meets a fault of ours costs that message, not the gateway (law 9)."""
-        drafts: list[Draft] = []
-        try:
-            for decoded in self._decoder.decode(message):
-                made = self._presence.drafts(decoded)
-                if isinstance(made, Rejected):
-                    self._count(made)
-                else:
-                    drafts += made
-        except Exception as error:  # noqa: BLE001 - counted, and logged with its traceback
-            self._count(Rejected("fault", f"{len(message.payload)} bytes on {message.topic[:200]!r}"), error)
-            return []
-        return drafts
-
-    def _count(self, rejected: Rejected, fault: Exception | None = None) -> None:
-        self.counters.rejected_total[rejected.reason] += 1
-        now = time.monotonic()
-        if now - self._sampled.get(rejected.reason, -SAMPLE_INTERVAL_S) >= SAMPLE_INTERVAL_S:
-            self._sampled[rejected.reason] = now
-            _log.warning("rejected (%s): %s", rejected.reason, rejected.detail, exc_info=fault)
-
     # --- running -----------------------------------------------------------------------------------------------------
 
     async def _run_stations(
         self, listening: socket.socket, broker: embedded.RunningBroker | None, stop: asyncio.Event
     ) -> None:
         http = self.config.http
-        self._session = Session(self.config, self.counters, self._take, self.log.now_ms)
+        self._intake = Intake(
+            self.log, self._decoder, self._presence, self.registry, self.counters, self.config.log.max_waiting_messages
+        )
+        self._session = self._intake.source = Session(self.config, self.counters, self._intake.take, self.log.now_ms)
         self._session.on_new_session = self.log.packets.clear
         self.log.on_room = self._session.resume
         readiness = Readiness(self._faults, self._warnings)
@@ -292,7 +225,7 @@ class Gateway:
     async def _watch_silence(self) -> None:
         while True:
             await asyncio.sleep(SILENCE_INTERVAL_S)
-            self._tell_overflows()
+            self._intake.tell_overflows()
             since = self._session.connected_since_ms
             if since is not None:
                 for draft in self._presence.silent(self.log.now_ms(), since):

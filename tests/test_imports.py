@@ -18,7 +18,7 @@ FLOORS = [
     {"gateway.frame", "gateway.config", "gateway.decode", "gateway.buckets"},
     {"gateway.conflate", "gateway.devices", "gateway.log", "gateway.readiness"},
     {"gateway.presence", "gateway.crowd", "gateway.cursor", "gateway.ingest"},
-    {"gateway.http"},
+    {"gateway.http", "gateway.intake"},
     {"gateway.service"},
     {"simulators", "gateway.watch_command", "gateway.options"},
     {"gateway.cli"},

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from gateway.config import Config, load
+from gateway.intake import Intake
 from gateway.reading import Message
 from gateway.service import Gateway
 from tests.conftest import Mosquitto, free_port
@@ -74,12 +75,14 @@ async def test_a_message_that_meets_a_fault_of_ours_costs_that_message_only(
     assert 1 == sum("ZeroDivisionError" in (record.exc_text or "") for record in caplog.records)
 
 
-async def test_a_fault_beyond_one_message_ends_the_gateway_with_its_error(config: Config, mosquitto: Mosquitto) -> None:
-    class Failing(Gateway):
-        def _take(self, message: Message, acknowledge: Callable[[], None]) -> None:
-            raise ZeroDivisionError("append")
+async def test_a_fault_beyond_one_message_ends_the_gateway_with_its_error(
+    config: Config, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take(intake: Intake, messages: list[Message], acknowledge: Callable[[], None]) -> None:
+        raise ZeroDivisionError("append")
 
-    gateway = Failing(config)
+    monkeypatch.setattr(Intake, "take", take)
+    gateway = Gateway(config)
     running = asyncio.create_task(gateway.run(asyncio.Event()))
     await gateway.serving.wait()
     await until(lambda: not gateway._faults())

@@ -39,9 +39,9 @@ ACK_BEFORE_COMMIT = Mutant(
     "ack before commit",
     (
         Change(
-            "service.py",
-            '        self.log.append(Deposit(drafts, b"".join(marks), acknowledge, len(messages)))\n',
-            '        acknowledge()\n        self.log.append(Deposit(drafts, b"".join(marks), None, len(messages)))\n',
+            "intake.py",
+            '        self._log.append(Deposit(drafts, b"".join(marks), acknowledge, len(messages)))\n',
+            '        acknowledge()\n        self._log.append(Deposit(drafts, b"".join(marks), None, len(messages)))\n',
         ),
     ),
     "plain",
@@ -108,7 +108,7 @@ PLAIN_ROW_IDS = Mutant(
 
 DEDUP_OFF = Mutant(
     "dedup off",
-    (Change("service.py", "if message.dup and self.log.packets.knows(message.packet_id, hashed):", "if False:"),),
+    (Change("intake.py", "if message.dup and packets.knows(message.packet_id, hashed):", "if False:"),),
     "plain",
     (faults.lose_acknowledgements,),
 )
