@@ -93,7 +93,8 @@ class Intake:
                 if isinstance(made, Rejected):
                     self._count(made)
                 else:
-                    drafts += made
+                    # Mostly there is nothing else, and nothing to copy.
+                    drafts = drafts + made if drafts else made
         except Exception as error:  # noqa: BLE001 - counted, and logged with its traceback
             self._count(Rejected("fault", f"{len(message.payload)} bytes on {message.topic[:200]!r}"), error)
             return []

@@ -67,15 +67,16 @@ class FlatReports:
         """The values of a report, if all are usual; null means "no reading", and a zero has no sign, as on the whole way."""
         has_null = False
         for metric, value in report.items():
-            if type(value) is float:
-                if value == 0:
+            kind = type(value)
+            if kind is float:
+                if not (NOTHING <= value <= MAX_MAGNITUDE or -MAX_MAGNITUDE <= value <= -NOTHING):
+                    if value:
+                        return None
                     report[metric] = 0.0
-                elif not NOTHING <= abs(value) <= MAX_MAGNITUDE:
-                    return None
-            elif type(value) is int:
+            elif kind is int:
                 if not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
                     return None
-            elif type(value) is str:
+            elif kind is str:
                 if len(value) > self._max_text or not value.isascii():
                     return None
             elif value is None:

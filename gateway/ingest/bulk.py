@@ -62,6 +62,7 @@ class BulkClient(paho.Client):
         self._rest = bytearray()
         self._wanted = 2
         self._topics: dict[bytes, str] = {}
+        self._has_properties = self._protocol == paho.MQTTv5
 
     def reconnect(self) -> MQTTErrorCode:
         """As paho's; half a packet of the connection before is forgotten."""
@@ -143,13 +144,11 @@ class BulkClient(paho.Client):
         if start > end or topic_end == body + 2:
             return None
         packet_id = data[topic_end] << 8 | data[topic_end + 1] if qos else 0
-        if self._protocol == paho.MQTTv5:
-            try:
-                length, start = _length(data, start)
-            except (IncompleteError, ValueError):
-                return None
-            start += length
-            if start > end:
+        if self._has_properties:
+            # A length of 0 is the usual one, and needs no more than this look.
+            if start < end and not data[start]:
+                start += 1
+            elif (start := _behind_properties(data, start)) > end:
                 return None
         name = data[body + 2 : topic_end]
         topic = self._topics.get(name)
@@ -196,6 +195,15 @@ def _bounds(data: bytes, at: int) -> tuple[int, int]:
     """Where the body of the packet at ``at`` begins and ends; the end may lie beyond ``data``."""
     length, body = _length(data, at + 1)
     return body, body + length
+
+
+def _behind_properties(data: bytes, at: int) -> int:
+    """Where properties of MQTT 5.0 that begin at ``at`` end; beyond all data when their length makes no sense."""
+    try:
+        length, start = _length(data, at)
+    except (IncompleteError, ValueError):
+        return len(data) + 1
+    return start + length
 
 
 def _length(data: bytes, at: int) -> tuple[int, int]:

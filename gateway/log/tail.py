@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from heapq import merge
 from operator import attrgetter
 
@@ -36,15 +37,14 @@ class _Run:
         self.entries: list[Entry] = []
         self.start = 0
 
-    def drop_first(self) -> Entry:
-        entry = self.entries[self.start]
-        # The place is kept for a while, what was in it is not: else twice ``max_bytes`` would be held.
-        self.entries[self.start] = _DROPPED
-        self.start += 1
+    def drop(self, count: int) -> None:
+        """Let the oldest ``count`` entries go."""
+        # Their places are kept for a while, what was in them is not: else twice ``max_bytes`` would be held.
+        self.entries[self.start : self.start + count] = [_DROPPED] * count
+        self.start += count
         if self.start > 64 and self.start * 2 > len(self.entries):
             del self.entries[: self.start]
             self.start = 0
-        return entry
 
     def place_after(self, position: int) -> int:
         return bisect_right(self.entries, position, lo=self.start, key=_seq)
@@ -70,25 +70,34 @@ class Tail:
 
     def add(self, entries: list[Entry]) -> None:
         """Take entries that were committed, with rising numbers above all that are here."""
+        runs, added = self._by_device, 0
+        self._all.entries += entries
         for entry in entries:
-            self._all.entries.append(entry)
-            run = self._by_device.get(entry.device)
+            run = runs.get(entry.device)
             if run is None:
-                run = self._by_device[entry.device] = _Run()
+                run = runs[entry.device] = _Run()
             run.entries.append(entry)
-            self.bytes += bytes_of(entry)
-        while self.bytes > self._max_bytes and len(self):
-            self._drop_oldest()
+            added += len(entry.frame)
+        self.bytes += added + ENTRY_OVERHEAD_BYTES * len(entries)
+        if self.bytes > self._max_bytes:
+            self._drop(self.bytes - self._max_bytes)
 
-    def _drop_oldest(self) -> None:
-        entry = self._all.drop_first()
-        self.floor = entry.seq
-        self.bytes -= bytes_of(entry)
-        run = self._by_device[entry.device]
-        run.drop_first()
-        self._gone[entry.device] = entry.seq
-        if run.start == len(run.entries):
-            del self._by_device[entry.device]
+    def _drop(self, bytes_: int) -> None:
+        """Let the oldest entries go until ``bytes_`` are free, or none is left."""
+        freed, entries, end = 0, self._all.entries, self._all.start
+        while freed < bytes_ and end < len(entries):
+            freed += bytes_of(entries[end])
+            end += 1
+        dropped = entries[self._all.start : end]
+        self._all.drop(len(dropped))
+        self._gone |= {entry.device: entry.seq for entry in dropped}
+        for device, count in Counter([entry.device for entry in dropped]).items():
+            run = self._by_device[device]
+            run.drop(count)
+            if run.start == len(run.entries):
+                del self._by_device[device]
+        self.bytes -= freed
+        self.floor = dropped[-1].seq
 
     def floor_of(self, selection: Selection) -> int:
         """The position after which everything of ``selection`` is here; for few named devices it may lie below the floor.
