@@ -79,7 +79,11 @@ class Delivery:
         if self._returning.is_expecting or True in [message.retain for message in messages]:
             news = [message for message in messages if self._is_news(message)]
 
+        retained = [message for message in news if message.retain] if news is not messages else []
+
         def committed() -> None:
+            for message in retained:
+                self._remembered.was_committed(message.topic, message.payload)
             self._committed(connection, number, packet_ids)
 
         self._deliver(news, committed)

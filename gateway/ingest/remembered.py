@@ -4,14 +4,15 @@
 * The retained messages that came: they come again whenever we subscribe, and are no news then.
 * The broker's count of messages that it dropped: what was added while we were away may have been for us.
 
-A small file, written as a whole. When it is missing or wrong, retained messages are logged once more.
+A small file, written as a whole. When it is missing or wrong, retained messages are logged once more. None of them is in
+it before it is in the log: what comes again after a kill would be taken for known, and be lost.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -43,6 +44,11 @@ class Remembered:
         self._path = path
         self._stored = _load(path, broker, client_id) or _Stored(broker, client_id)
         self._is_dirty = False
+        # Retained messages on their way into the log: content hash by topic, at most `MAX_RETAINED`.
+        self._uncommitted: dict[str, int] = {}
+        # The event loop writes filters at once, the writer's thread all else.
+        self._writing = threading.Lock()
+        self._is_failing = False
 
     @property
     def filters(self) -> dict[str, int]:
@@ -78,22 +84,46 @@ class Remembered:
         self._is_dirty = True
 
     def is_repeated(self, topic: str, payload: bytes) -> bool:
-        """Whether this very retained message came before."""
-        hashed, retained = content_hash(topic, payload), self._stored.retained
-        if retained.get(topic) == hashed:
+        """Whether this very retained message came before; if not, say `was_committed` when it is in the log."""
+        hashed = content_hash(topic, payload)
+        if hashed == (self._uncommitted.get(topic) or self._stored.retained.get(topic)):
             return True
-        if len(retained) >= MAX_RETAINED:
-            retained.clear()
-        retained[topic] = hashed
-        self._is_dirty = True
+        _put(self._uncommitted, topic, hashed)
         return False
 
+    def was_committed(self, topic: str, payload: bytes) -> None:
+        """This retained message is in the log, and no news from now on, not after a restart either."""
+        hashed = content_hash(topic, payload)
+        if self._uncommitted.get(topic) == hashed:
+            del self._uncommitted[topic]
+        _put(self._stored.retained, topic, hashed)
+        self._is_dirty = True
+
     def changes(self) -> Callable[[], None] | None:
-        """What writes the file, on whatever thread; None when nothing has changed."""
-        if not self._is_dirty:
-            return None
-        self._is_dirty = False
-        return partial(_write, self._path, msgspec.json.encode(self._stored))
+        """What writes the file, on whatever thread; None when nothing has changed since it was written."""
+        return self._save if self._is_dirty else None
+
+    def _save(self) -> None:
+        """Write what is known now. When that fails it stays to be written, and is told once."""
+        with self._writing:
+            self._is_dirty = False
+            try:
+                fresh = self._path.with_suffix(".new")
+                fresh.write_bytes(msgspec.json.encode(self._stored))
+                fresh.replace(self._path)
+            except OSError as error:
+                self._is_dirty = True
+                if not self._is_failing:
+                    _log.warning("the broker's session cannot be remembered in %s: %s", self._path, error.strerror)
+                self._is_failing = True
+            else:
+                self._is_failing = False
+
+
+def _put(retained: dict[str, int], topic: str, hashed: int) -> None:
+    if len(retained) >= MAX_RETAINED and topic not in retained:
+        retained.clear()
+    retained[topic] = hashed
 
 
 def _load(path: Path, broker: str, client_id: str) -> _Stored | None:
@@ -102,12 +132,3 @@ def _load(path: Path, broker: str, client_id: str) -> _Stored | None:
     except (OSError, msgspec.DecodeError):
         return None
     return stored if (stored.broker, stored.client_id) == (broker, client_id) else None
-
-
-def _write(path: Path, text: bytes) -> None:
-    fresh = path.with_suffix(".new")
-    try:
-        fresh.write_bytes(text)
-        fresh.replace(path)
-    except OSError as error:
-        _log.warning("the broker's session cannot be remembered in %s: %s", path, error.strerror)

@@ -33,9 +33,9 @@ class Ends:
         self.commits: list[Callable[[], None]] = []
         self.acknowledged: list[int] = []
         self.counters, self.notices = Counters(), Notices()
-        remembered = Remembered(folder / "session.json", "localhost:1883", "us")
+        self.remembered = Remembered(folder / "session.json", "localhost:1883", "us")
         self.delivery = Delivery(
-            self._deliver, self.acknowledged.extend, remembered, self.notices, self.counters, window=1000
+            self._deliver, self.acknowledged.extend, self.remembered, self.notices, self.counters, window=1000
         )
         self.delivery.begin(resumed=False)
 
@@ -105,6 +105,14 @@ def test_a_retained_message_is_handed_on_once_and_acknowledged_each_time(ends: E
         ends.commits[-1]()
     assert ([1], [1, 2]) == (ends.logged, ends.acknowledged)
     assert 1 == ends.counters.retained_repeats_total
+
+
+def test_a_retained_message_is_remembered_for_the_next_life_when_it_is_committed(ends: Ends) -> None:
+    ends.delivery.messages_came([message(1, retain=True), message(2)])
+    assert ends.remembered.changes() is None
+    ends.delivery.end()
+    ends.commits[-1]()
+    assert ends.remembered.changes() is not None
 
 
 def test_the_broker_s_count_of_drops_is_told_and_is_no_message(ends: Ends) -> None:

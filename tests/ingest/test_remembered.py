@@ -43,15 +43,26 @@ def test_a_retained_message_is_repeated_when_nothing_in_it_changed(tmp_path: Pat
         remembered.is_repeated(topic, payload)
         for topic, payload in [("a", b"1"), ("a", b"1"), ("a", b"2"), ("b", b"2"), ("b", b"2")]
     ]
+    assert not written(remembered)
+
+
+def test_a_retained_message_is_known_after_a_restart_only_when_it_was_committed(tmp_path: Path) -> None:
+    remembered = opened(tmp_path)
+    for payload in (b"1", b"2"):
+        assert not remembered.is_repeated("a", payload)
+    remembered.was_committed("a", b"1")
     assert written(remembered)
-    assert opened(tmp_path).is_repeated("b", b"2")
+    assert (True, False) == (remembered.is_repeated("a", b"2"), remembered.is_repeated("a", b"1"))
+    again = opened(tmp_path)
+    assert [True, False] == [again.is_repeated("a", payload) for payload in (b"1", b"2")]
 
 
 def test_nothing_is_written_when_nothing_changed(tmp_path: Path) -> None:
     remembered = opened(tmp_path)
-    remembered.is_repeated("a", b"1")
+    assert not remembered.is_repeated("a", b"1")
+    remembered.was_committed("a", b"1")
     assert written(remembered)
-    remembered.is_repeated("a", b"1")
+    assert remembered.is_repeated("a", b"1")
     assert not written(remembered)
 
 
@@ -59,7 +70,11 @@ def test_topics_that_never_end_do_not_grow_it(tmp_path: Path) -> None:
     remembered = opened(tmp_path)
     for number in range(MAX_RETAINED + 10):
         remembered.is_repeated(str(number), b"")
+    assert 10 == len(remembered._uncommitted)
+    for number in range(MAX_RETAINED + 10):
+        remembered.was_committed(str(number), b"")
     assert written(remembered)
+    assert 0 == len(remembered._uncommitted)
     assert 10 == len(json.loads((tmp_path / "session.json").read_bytes())["retained"])
 
 
@@ -73,6 +88,12 @@ def test_the_broker_s_count_of_dropped_messages_is_followed_over_restarts_of_bot
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    remembered = opened(tmp_path / "gone")
     with caplog.at_level(logging.WARNING):
-        Remembered(tmp_path / "gone" / "session.json", "localhost:1883", "us").filters = {"a": 1}
-    assert ["cannot be remembered" in record.message for record in caplog.records] == [True]
+        remembered.filters = {"a": 1}
+        assert written(remembered), "what could not be written is still to be"
+        (tmp_path / "gone").mkdir()
+        assert written(remembered)
+        assert not written(remembered)
+    assert [True] == ["cannot be remembered" in record.message for record in caplog.records], "told once"
+    assert {"a": 1} == opened(tmp_path / "gone").filters
