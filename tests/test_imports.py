@@ -38,7 +38,7 @@ ONLY_IN = {
         "simulators.session",
         "simulators.fleet",
     },
-    "sqlite3": {"gateway.log.segment", "gateway.log.known"},
+    "sqlite3": {"gateway.log.segment", "gateway.log.query", "gateway.log.faults", "gateway.log.known"},
     "sqlite_utils": {"gateway.log.segment", "gateway.log.known"},
     "iotcore": {"gateway.ingest.broker"},
     "quart": {"gateway.http"},

@@ -1,12 +1,23 @@
-"""What can go wrong with the log's files, by what must be done about it."""
+"""What can go wrong with the log's files, by what must be done about it. Knows SQLite's errors, and speaks no SQL."""
 
 from __future__ import annotations
 
 import errno
+import shutil
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from gateway.errors import LogError
+
+FULL_BYTES = 65_536
+"""With less than this left a failed write means a full disk: SQLite then reports its shared memory file as an I/O error."""
+
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
+"""SQLITE_ERROR is what a table that is not there gives."""
+
+_BAD_SECTOR = {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_CORRUPTFS}
 
 
 class DamagedError(LogError):
@@ -29,3 +40,25 @@ def translated_os(doing: str) -> Iterator[None]:
     except OSError as error:
         kind = FullError if error.errno in {errno.ENOSPC, errno.EDQUOT} else StorageError
         raise kind(f"{doing}: {error.strerror}") from error
+
+
+@contextmanager
+def translated_sqlite(doing: str, path: Path) -> Iterator[None]:
+    """SQLite's errors as ours, by what must be done about them."""
+    try:
+        with translated_os(f"{doing} {path}"):
+            yield
+    except sqlite3.Error as error:
+        # Text that is no UTF-8 is an OperationalError without a code: Python found it, not SQLite.
+        unknown = sqlite3.SQLITE_CORRUPT if isinstance(error, sqlite3.OperationalError) else sqlite3.SQLITE_MISUSE
+        code = getattr(error, "sqlite_errorcode", unknown)
+        message = f"{doing} {path}: {error}"
+        if code & 0xFF in _DAMAGE or code in _BAD_SECTOR:
+            raise DamagedError(message) from error
+        if code == sqlite3.SQLITE_FULL or (code & 0xFF == sqlite3.SQLITE_IOERR and _is_full(path)):
+            raise FullError(f"{doing} {path}: the disk is full") from error
+        raise StorageError(message) from error
+
+
+def _is_full(path: Path) -> bool:
+    return path.parent.exists() and shutil.disk_usage(path.parent).free < FULL_BYTES

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from gateway.counters import Counters
 from gateway.errors import LogError
-from gateway.log import segment
+from gateway.log import query
 from gateway.log.faults import DamagedError
 from gateway.log.files import Facts
 from gateway.log.shelf import Shelf
@@ -26,7 +26,7 @@ THREADS = 2
 
 FIRST_LOOK, LOOK_GROWTH = 500, 2
 """Entries that a stream's first read looks at, 0.1 ms, so that its first reading comes soon however long the log is; the
-reads that go on from there look at so many times more each, up to `segment.SCAN_ENTRIES`. A reader that has left by then
+reads that go on from there look at so many times more each, up to `query.SCAN_ENTRIES`. A reader that has left by then
 costs no more than it got."""
 
 MAX_LOOKS = 4096
@@ -58,7 +58,7 @@ class Reader:
         look = self._looks.get((selection, after), FIRST_LOOK)
         # Numbers have no holes within a segment, so this many numbers are this many entries.
         until = facts.last if selection.is_all else min(facts.last, max(after, facts.first - 1) + look)
-        found = await self._ask(facts, partial(segment.read, facts.path, after, until, selection, limit))
+        found = await self._ask(facts, partial(query.read, facts.path, after, until, selection, limit))
         if not self._shelf.holds(facts):
             # Retention or damage came between: what was found may have holes (law 7).
             return None
@@ -72,7 +72,7 @@ class Reader:
     def _remember(self, selection: Selection, position: int, look: int) -> None:
         if len(self._looks) >= MAX_LOOKS:
             del self._looks[next(iter(self._looks))]
-        self._looks[selection, position] = min(look * LOOK_GROWTH, segment.SCAN_ENTRIES)
+        self._looks[selection, position] = min(look * LOOK_GROWTH, query.SCAN_ENTRIES)
 
     async def _ask(self, facts: Facts, work: Callable[[], _T]) -> _T | None:
         """The answer of a segment, or None when it has none to give now."""
@@ -93,7 +93,7 @@ class Reader:
             if not facts.is_empty and facts.first_received_at_ms < received_at_ms:
                 if facts.last_received_at_ms < received_at_ms:
                     return facts.last
-                found = await self._ask(facts, partial(segment.position_before, facts.path, received_at_ms))
+                found = await self._ask(facts, partial(query.position_before, facts.path, received_at_ms))
                 return found if found is not None else facts.first - 1
         return self._shelf.floor
 
@@ -109,12 +109,12 @@ class Reader:
             upper = min(facts.last, end)
             while upper > (bottom := max(facts.first - 1, after)):
                 lower = max(bottom, upper - look)
-                found = await self._ask(facts, partial(segment.numbers, facts.path, lower, upper, selection, kind))
+                found = await self._ask(facts, partial(query.numbers, facts.path, lower, upper, selection, kind))
                 if found is None:
                     break
                 if len(found) >= count:
                     return found[-count]
-                count, upper, look = count - len(found), lower, min(look * LOOK_GROWTH, segment.SCAN_ENTRIES)
+                count, upper, look = count - len(found), lower, min(look * LOOK_GROWTH, query.SCAN_ENTRIES)
         return None
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gateway.errors import LogError
-from gateway.log import files, segment
+from gateway.log import files, query
 from gateway.log.faults import DamagedError
 from gateway.log.files import MAX_ENTRIES, Facts
 from gateway.log.tail import Tail, bytes_of
@@ -50,8 +50,8 @@ def survey(folder: Path) -> Survey:
         facts = None
         try:
             if all(each.is_empty for each in sound):
-                segment.check(path)
-            facts = segment.facts(path)
+                query.check(path)
+            facts = query.facts(path)
         except DamagedError as error:
             _log.error("%s", error)
             files.set_aside(path)
@@ -72,7 +72,7 @@ def newest_packets(held: list[Facts], at_least: int) -> bytes:
         if at_least <= 0:
             break
         try:
-            found = segment.packets(facts.path, at_least)
+            found = query.packets(facts.path, at_least)
         except LogError as error:
             _log.warning("%s", error)
             continue
@@ -91,7 +91,7 @@ def filled_tail(held: list[Facts], whole_from: int, max_bytes: int) -> Tail:
         if size >= max_bytes or count >= FILL_ENTRIES:
             break
         try:
-            page, _ = segment.read(path, lower, upper, ALL, FILL_PAGE)
+            page, _ = query.read(path, lower, upper, ALL, FILL_PAGE)
         except LogError as error:
             _log.warning("%s", error)  # a stream that comes there finds it again, and it is set aside then
             break

@@ -23,6 +23,9 @@ from gateway.selection import ALL, Selection
 ONE_A_SEGMENT = 1
 """A segment size that every commit exceeds, so that each one after the first begins a segment."""
 
+FIRST = 1_000
+"""The first number of a segment that a test makes without a log."""
+
 
 def draft(value: float = 0, device: str = "a", at: int = 0, metric: str = "x", kind: Kind = "reading") -> Draft:
     at = at or time.time_ns() // 1_000_000
@@ -33,6 +36,10 @@ def draft(value: float = 0, device: str = "a", at: int = 0, metric: str = "x", k
 def numbered(draft: Draft, seq: int) -> Entry:
     """The entry that one draft becomes."""
     return frame.numbered([draft], seq)[0]
+
+
+def entries(count: int, first: int = FIRST) -> list[Entry]:
+    return [numbered(draft(n, at=first + n), first + n) for n in range(count)]
 
 
 def drafts_of(entries: list[Entry]) -> list[Draft]:

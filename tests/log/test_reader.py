@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.log import Log, segment
+from gateway.log import Log, query
 from gateway.log import reader as reader_module
 from gateway.reading import Gap
 from gateway.selection import ALL, select
@@ -69,7 +69,7 @@ class TestPositions:
     ) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(reader_module, "FIRST_LOOK", 2)
-            patch.setattr(segment, "SCAN_ENTRIES", 5)
+            patch.setattr(query, "SCAN_ENTRIES", 5)
             log = await open_log(tmp_path_factory.mktemp("log"), segment_bytes=ONE_A_SEGMENT, tail_bytes=1)
             logged = [e for each in counts for e in await append(log, *[draft(n, "ab"[n % 2]) for n in range(each)])]
             end, after = log.head - below, log.floor + above
@@ -93,7 +93,7 @@ class TestLooks:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(reader_module, "FIRST_LOOK", 10)
-        monkeypatch.setattr(segment, "SCAN_ENTRIES", 100)
+        monkeypatch.setattr(query, "SCAN_ENTRIES", 100)
         log = await open_log(tmp_path, tail_bytes=1)
         # The last one is of the device, else it would be known without a look that nothing of it is there.
         await append(log, *[draft(n) for n in range(399)], draft(device="b"))

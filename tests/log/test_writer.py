@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import LogError
-from gateway.log import files, segment
+from gateway.log import files, query
 from gateway.log.faults import StorageError
 from gateway.log.files import Seam
 from gateway.log.packets import MARK
@@ -208,7 +208,7 @@ class TestRoll:
         writer, _ = lives()
         for count in (3, 2, 1):
             commit(writer, count)
-        assert [5, 1] == [len(segment.read(path, 0, 2**53, ALL, 10)[0]) for path in segments(tmp_path)]
+        assert [5, 1] == [len(query.read(path, 0, 2**53, ALL, 10)[0]) for path in segments(tmp_path)]
 
     def test_a_segment_that_ended_is_one_file(self, lives: Lives, tmp_path: Path) -> None:
         writer, _ = lives(roll=Roll(1, OLD))
@@ -298,7 +298,7 @@ class TestDamage:
 
 
 class TestDensity:
-    """Reads count on it that numbers have no holes within a segment; `segment.read` looks at so many numbers."""
+    """Reads count on it that numbers have no holes within a segment; `query.read` looks at so many numbers."""
 
     @settings(max_examples=40, deadline=None)
     @given(
@@ -330,9 +330,9 @@ class TestDensity:
                 writer.open(NOW_MS, 0, 100)
         writer.close()
         for path in segments(folder):
-            facts = segment.facts(path)
+            facts = query.facts(path)
             assert facts is not None
-            assert list(range(facts.first, facts.last + 1)) == segment.numbers(path, 0, facts.last, ALL)
+            assert list(range(facts.first, facts.last + 1)) == query.numbers(path, 0, facts.last, ALL)
 
 
 class TestMarks:
@@ -364,4 +364,4 @@ class TestMarks:
         for number in range(50):
             writer.commit([draft(number)], MARK.pack(number + 1, 7))
         writer.close()
-        assert all(40 + MARK.size >= len(b"".join(segment.packets(path, 1000))) for path in segments(tmp_path))
+        assert all(40 + MARK.size >= len(b"".join(query.packets(path, 1000))) for path in segments(tmp_path))
