@@ -14,6 +14,7 @@ from gateway.counters import Counters
 from gateway.errors import LogError
 from gateway.log.appender import Appender, Deposit
 from gateway.log.files import Facts
+from gateway.log.meter import Meter
 from gateway.log.packets import MARK, PacketWindow
 from gateway.log.reader import Reader
 from gateway.log.settings import LogSettings
@@ -21,9 +22,9 @@ from gateway.log.shelf import Shelf
 from gateway.log.survey import filled_tail
 from gateway.log.tail import Tail
 from gateway.log.watch import Watch, Watches
-from gateway.log.wear import Totals, Wear
+from gateway.log.wear import Wear
 from gateway.log.writer import Change, Opened, Roll, Writer
-from gateway.log.written import Written, thread_bytes
+from gateway.log.written import Written
 from gateway.reading import Draft, Entry, Gap, Kind, Page
 from gateway.selection import Selection
 
@@ -54,14 +55,9 @@ class Log:
         self._writing = ThreadPoolExecutor(1, "log-writer")
         self._reader = Reader(self._shelf, counters, self._discard)
         self._appender = Appender(settings, counters, self._commit, self._make_room)
-        budget = settings.write_budget_bytes_per_day
-        self._wear = Wear(
-            settings.commit_interval_ms, settings.commit_interval_max_ms, budget, asyncio.get_running_loop().time()
-        )
+        self._meter = Meter(settings, counters, written, self._appender)
         self._checkpointing: asyncio.Task[None] | None = None
         self._is_checkpoint_failing = False
-        if budget and thread_bytes() is None:
-            _log.warning("log.write_budget_bytes_per_day has no effect: this system does not tell what is written")
 
     @classmethod
     async def open(cls, settings: LogSettings, counters: Counters, known_position: int = 0) -> Log:
@@ -183,7 +179,7 @@ class Log:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._writing, self._written.counted, work)
         finally:
-            self._look_at_wear()
+            self._meter.look()
 
     async def in_writer(self, work: Callable[[], int | None]) -> None:
         """Run something that writes small files of ours on the writer's thread, between commits.
@@ -196,22 +192,10 @@ class Log:
 
         await self._write(counting)
 
-    # --- wear --------------------------------------------------------------------------------------------------------
-
     @property
     def wear(self) -> Wear:
         """What is written a day, and the commit interval that follows from it."""
-        self._look_at_wear()
-        return self._wear
-
-    def _look_at_wear(self) -> None:
-        written, counters, wear = self._written, self._counters, self._wear
-        counters.log_written_bytes_total, counters.log_fsyncs_total = written.bytes, written.fsyncs
-        totals = Totals(written.bytes, written.fsyncs, counters.entries_total["reading"], written.checkpoints)
-        wear.note(asyncio.get_running_loop().time(), totals)
-        self._appender.interval_s = wear.interval_ms / 1000
-        if warning := wear.warning():
-            _log.warning("%s", warning)
+        return self._meter.look()
 
     # --- read and watch ----------------------------------------------------------------------------------------------
 

@@ -42,8 +42,8 @@ async def running(broker: Mosquitto, folder: Path) -> AsyncIterator[Gateway]:
     async with asyncio.timeout(patient(20)):
         while not gateway.serving.is_set() or gateway._faults():  # noqa: ASYNC110 - several conditions
             await asyncio.sleep(0.01)
-    gateway.log._wear.interval_ms = LONGEST_MS
-    gateway.log._look_at_wear()
+    gateway.log._meter._wear.interval_ms = LONGEST_MS
+    gateway.log._meter.look()
     yield gateway
     stop.set()
     await run

@@ -92,6 +92,12 @@ def segments(folder: Path) -> list[Path]:
     return paths_in(folder)
 
 
+def wal_of(folder: Path) -> Path:
+    """The one write-ahead log, of the newest segment."""
+    (wal,) = folder.glob("*-wal")
+    return wal
+
+
 def crash(folder: Path, to: Path) -> Path:
     """The files as they are at this moment, as if the process had been killed; no commit may be under way."""
     return Path(shutil.copytree(folder, to, ignore=shutil.ignore_patterns("lock")))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.log import Deposit, Log, segment, survey, wear, written
+from gateway.log import Deposit, Log, segment, survey
 from gateway.log.packets import MARK
 from gateway.reading import Entry, Gap, Page
 from gateway.selection import ALL, select
@@ -29,6 +29,7 @@ from tests.log.parts import (
     segments,
     seqs,
     until,
+    wal_of,
     zero_header,
 )
 
@@ -368,11 +369,6 @@ class TestTrim:
         await log.close()
 
 
-def wal_of(folder: Path) -> Path:
-    (wal,) = folder.glob("*-wal")
-    return wal
-
-
 class TestCheckpoint:
     """Fifty entries a commit; a few dozen commits want one."""
 
@@ -415,39 +411,6 @@ class TestCheckpoint:
         await until(lambda: log._written.checkpoints > done)
         assert 1 == len([text for text in caplog.messages if text.startswith("a checkpoint failed")])
         assert (log.head - log.floor, "") == (len(await read_all(log, log.floor)), log.failing)
-        await log.close()
-
-
-class TestWear:
-    async def test_what_is_written_and_synced_is_counted(self, tmp_path: Path) -> None:
-        log = await open_log(tmp_path)
-        begun = log._written.fsyncs
-        for n in range(3):
-            await append(log, draft(n))
-        wal = wal_of(tmp_path)
-        counters = log._counters
-        assert wal.stat().st_size < counters.log_written_bytes_total < wal.stat().st_size + 25_000
-        await log.in_writer(lambda: 5)
-        assert begun + 2 + 5 == counters.log_fsyncs_total
-        assert 0 < log.wear.bytes_per_reading
-        await log.close()
-
-    async def test_a_budget_lengthens_the_interval_of_the_commits(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(wear, "SETTLE_S", 0)
-        monkeypatch.setattr(wear, "SETTLE_CHECKPOINTS", 0)
-        log = await open_log(tmp_path, write_budget_bytes_per_day=1, commit_interval_max_ms=30)
-        await append(log, draft())
-        assert (30, 0.03) == (log._wear.interval_ms, log._appender.interval_s)
-        await log.close()
-
-    async def test_a_budget_that_has_no_effect_is_told(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        monkeypatch.setattr(written, "IO", tmp_path / "none")
-        log = await open_log(tmp_path, write_budget_bytes_per_day=1)
-        assert "log.write_budget_bytes_per_day has no effect" in caplog.text
         await log.close()
 
 
