@@ -20,8 +20,9 @@ Where what lives, by thread:
 
 * event loop: `Log`, which is what the other stations see. It holds what is visible (`Shelf`, `Tail`, `Watches`), gathers
   what is appended (`Appender`) and asks for pages (`Reader`). It never touches SQLite.
-* one writer thread: `Writer` (numbers, commits, rolls, unlinks), which begins with a `survey` of what is there.
+* one writer thread: `Writer` (numbers, commits, rolls, unlinks) on the newest `segment`.
 * reader threads: `query.read` and its kin, which open a file, take one page and close it again.
+* one other thread, before all of these: `life`, which has the `Writer` begin with a `survey` of what is there.
 
 A position means "I have everything up to and including this". Each life of the log begins a segment of its own, with a
 seam: the numbers that were skipped. A position inside a seam was given out by a life whose last entries did not survive

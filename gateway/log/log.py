@@ -14,17 +14,14 @@ from gateway.counters import Counters
 from gateway.errors import LogError
 from gateway.log.appender import Appender, Deposit
 from gateway.log.files import Facts
+from gateway.log.life import Life, begin
 from gateway.log.meter import Meter
-from gateway.log.packets import MARK, PacketWindow
+from gateway.log.packets import PacketWindow
 from gateway.log.reader import Reader
 from gateway.log.settings import LogSettings
-from gateway.log.shelf import Shelf
-from gateway.log.survey import filled_tail
-from gateway.log.tail import Tail
 from gateway.log.watch import Watch, Watches
 from gateway.log.wear import Wear
-from gateway.log.writer import Change, Opened, Roll, Writer
-from gateway.log.written import Written
+from gateway.log.writer import Change
 from gateway.reading import Draft, Entry, Gap, Kind, Page
 from gateway.selection import Selection
 
@@ -39,23 +36,20 @@ class Log:
     must not block.
     """
 
-    def __init__(
-        self, settings: LogSettings, counters: Counters, writer: Writer, opened: Opened, written: Written
-    ) -> None:
-        self._settings, self._counters, self._writer, self._written = settings, counters, writer, written
+    def __init__(self, settings: LogSettings, counters: Counters, life: Life) -> None:
+        self._settings, self._counters = settings, counters
+        self._writer, self._written = life.writer, life.written
         self.listeners: list[Callable[[list[Entry], list[Draft]], None]] = []
-        self.packets = PacketWindow(opened.packets)
-        self._last_received_at_ms = opened.last_received_at_ms
-        lost_oldest = bool(opened.damaged) and opened.damaged[0] < opened.segments[0].path.name
-        self._shelf = Shelf(opened.segments, "corrupt" if lost_oldest else "expired")
-        self._tail = Tail(self.head, settings.tail_bytes)
+        self.packets = PacketWindow(life.opened.packets)
+        self._last_received_at_ms = life.opened.last_received_at_ms
+        self._shelf, self._tail = life.shelf, life.tail
         # Positions from here on are of this life, so none of them lies in a seam.
         self._began = self.head
         self._watches = Watches()
         self._writing = ThreadPoolExecutor(1, "log-writer")
         self._reader = Reader(self._shelf, counters, self._discard)
         self._appender = Appender(settings, counters, self._commit, self._make_room)
-        self._meter = Meter(settings, counters, written, self._appender)
+        self._meter = Meter(settings, counters, life.written, self._appender)
         self._checkpointing: asyncio.Task[None] | None = None
         self._is_checkpoint_failing = False
 
@@ -66,19 +60,11 @@ class Log:
         ``known_position`` is the newest position known from elsewhere: numbers stay above it, and entries up to it that
         are missing are told as a gap.
         """
-        roll = Roll(settings.segment_bytes, int(settings.segment_age_s * 1000))
-        written = Written()
-        writer = Writer(settings.folder, settings.durability, roll, written)
-        packet_bytes = settings.packet_window * MARK.size
-        begin = partial(writer.open, time.time_ns() // 1_000_000, known_position, packet_bytes)
-        opened = await asyncio.to_thread(written.counted, begin)
-        for name in opened.damaged:
+        life = await asyncio.to_thread(begin, settings, known_position)
+        for name in life.opened.damaged:
             counters.segments_corrupt_total += 1
             _log.error("the segment %s is damaged: set aside, its entries are told as a gap", name)
-        log = cls(settings, counters, writer, opened, written)
-        held = log._shelf.segments, log._shelf.whole_from
-        log._tail = await asyncio.to_thread(filled_tail, *held, settings.tail_bytes)
-        return log
+        return cls(settings, counters, life)
 
     @property
     def head(self) -> int:
