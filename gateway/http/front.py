@@ -1,14 +1,16 @@
 """What stands before Quart: it serves the streams itself and hands everything else over.
 
-A stream through Quart keeps a request with its contexts, tasks and generators as long as it is open: 33 KB where here it is
-23, and nearly twice the CPU to open (docs/decisions/0013). What is no plain GET of a stream (another method, a foreign name
-in Host, a bad parameter) goes to Quart's routes of the same address, which answer it as they answer all others.
+A stream through Quart keeps a request with its contexts, tasks and generators as long as it is open, and through Hypercorn all
+that read it: 33 KB, where here it is 7 (docs/decisions/0013 and 0014). What is no plain GET of a stream (another method, a
+foreign name in Host, a bad parameter) goes to Quart's routes of the same address, which answer it as they answer all others.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlparse
 
@@ -16,10 +18,11 @@ from quart import Quart
 from werkzeug.datastructures import MultiDict
 
 from gateway.config import Http
+from gateway.http.connection import Connection, Headers, head
 from gateway.http.parameters import BadParameterError, StreamParameters
 from gateway.http.security import added_headers, allowed_origin, host_problem
 from gateway.http.streams import HEADERS, Streams
-from gateway.http.transport import line_of, transport_of
+from gateway.http.transport import release, take, transport_of
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +35,8 @@ class Front:
     def __init__(self, app: Quart, streams: Streams, settings: Http) -> None:
         self._app, self._streams, self._settings = app, streams, settings
         self._in_use: set[asyncio.Transport | None] = set()
-        self._heads: dict[str | None, Any] = {}
+        self._taken: dict[Connection, asyncio.Task[None]] = {}
+        self._by_origin: dict[str | None, Headers] = {}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """As ASGI calls it."""
@@ -46,10 +50,16 @@ class Front:
                 await self._serve(asked, scope, receive, send)
         finally:
             self._in_use.discard(transport)
+            release(send)
+
+    @property
+    def taken(self) -> list[asyncio.Task[None]]:
+        """The streams that are served past the server, which does not wait for them when it ends."""
+        return list(self._taken.values())
 
     def cut_all(self) -> None:
         """Cut every request that is still being answered."""
-        for transport in list(self._in_use):
+        for transport in [*self._in_use, *(connection.transport for connection in self._taken)]:
             if transport is not None:
                 transport.abort()
 
@@ -70,24 +80,45 @@ class Front:
         except (BadParameterError, UnicodeDecodeError):
             return None
 
-    def _head(self, allowed: str | None) -> Any:
-        """How a response starts; the server keeps it as long as the stream, so it is one for each configured origin."""
-        if allowed not in self._heads:
+    def _headers(self, scope: Any) -> Headers:
+        """How a response starts: made once for each configured origin."""
+        allowed = allowed_origin(_header(scope, b"origin"), self._settings)
+        if allowed not in self._by_origin:
             headers = HEADERS | added_headers(allowed, self._settings)
-            encoded = [(name.lower().encode(), value.encode("latin1")) for name, value in headers.items()]
-            self._heads[allowed] = {"type": "http.response.start", "status": 200, "headers": encoded}
-        return self._heads[allowed]
+            self._by_origin[allowed] = tuple((k.lower().encode(), v.encode("latin1")) for k, v in headers.items())
+        return self._by_origin[allowed]
 
     async def _serve(self, asked: StreamParameters, scope: Any, receive: Any, send: Any) -> None:
-        head = self._head(allowed_origin(_header(scope, b"origin"), self._settings))
+        headers, connection = self._headers(scope), take(send)
+        if connection is None:
+            await self._serve_through_server(asked, headers, receive, send)
+        else:
+            self._taken[connection] = asyncio.create_task(self._serve_alone(asked, connection))
+            connection.begin(head(headers, int(time.time())), partial(self._lost, connection))
+
+    async def _serve_alone(self, asked: StreamParameters, connection: Connection) -> None:
+        """Cancelled when the connection is lost: the reader has left, or the end of the response has gone."""
+        try:
+            await self._streams.serve(asked, connection.put, connection.transport, connection)
+            await connection.end()
+        except OSError as error:
+            _log.debug("a connection broke: %r", error)
+        finally:
+            connection.transport.abort()
+
+    def _lost(self, connection: Connection) -> None:
+        """Not left to the stream's task, which may be cancelled before it has begun."""
+        self._taken.pop(connection).cancel()
+
+    async def _serve_through_server(self, asked: StreamParameters, headers: Headers, receive: Any, send: Any) -> None:
         leaving = asyncio.create_task(_cancel_when_left(receive, asyncio.current_task()))
 
         async def put(piece: bytes) -> None:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
 
         try:
-            await send(head)
-            await self._streams.serve(asked, put, transport_of(send), line_of(send))
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await self._streams.serve(asked, put, transport_of(send), None)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except OSError as error:
             # Hypercorn sees to a ConnectionError, but not to the ETIMEDOUT of a reader that vanished.

@@ -12,13 +12,12 @@ from contextlib import suppress
 from typing import Any
 
 from hypercorn.asyncio import serve
-from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.config import Config as HypercornConfig
-from hypercorn.protocol.h11 import H11Protocol
 
 from gateway.config import Http
 from gateway.errors import ServeError
 from gateway.http.front import Front
+from gateway.http.mended import mend_hypercorn
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +78,7 @@ def address_of(listening: socket.socket, settings: Http) -> str:
 
 def hypercorn_config(listening: socket.socket, settings: Http) -> HypercornConfig:
     """How Hypercorn is to serve; raises ServeError when it cannot. From then on it owns the listening socket."""
-    _mend_hypercorn()
+    mend_hypercorn()
     config = HypercornConfig()
     config.backlog = settings.backlog
     config.graceful_timeout = 4 * GRACE_S  # ours comes first
@@ -98,32 +97,6 @@ def hypercorn_config(listening: socket.socket, settings: Http) -> HypercornConfi
     # Detached: from here on Hypercorn owns the descriptor, and closing ours does nothing.
     config.bind = [f"fd://{listening.detach()}"]
     return config
-
-
-def _mend_hypercorn() -> None:
-    """Change two habits of Hypercorn 0.18 for which there is no setting; `tests/http/test_server.py` holds both.
-
-    It turns a connection into HTTP/2 (`Upgrade: h2c`, or a client that simply begins with it), which has no backpressure
-    there: one stalled stream grew the server by 40 MB a second. And it keeps the connection of a client that has left until
-    ``keep_alive_timeout`` is over, so a few hundred requests a second would use up all files that may be open.
-    """
-    if not (hasattr(H11Protocol, "_check_protocol") and hasattr(TCPServer, "_read_data")):
-        raise ServeError("this version of Hypercorn is not known, and cannot be served with: take 0.18")
-    H11Protocol._check_protocol = _stay_with_http_1  # type: ignore[method-assign,assignment] # noqa: SLF001
-    TCPServer._read_data = _read_and_leave  # type: ignore[method-assign,assignment] # noqa: SLF001
-
-
-async def _stay_with_http_1(_protocol: H11Protocol, _request: Any) -> None:
-    """In place of the check that switches."""
-
-
-_read_data = TCPServer._read_data  # noqa: SLF001
-
-
-async def _read_and_leave(server: TCPServer) -> None:
-    """Read until the client has left; nobody is waited for then."""
-    await _read_data(server)
-    await server.idle_task.stop()
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -151,7 +124,7 @@ async def serve_until(front: Front, config: HypercornConfig, stopping: Callable[
     waiting = asyncio.create_task(stopped.wait())
     await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
-    await asyncio.wait([serving], timeout=GRACE_S)
+    await asyncio.wait([serving, *front.taken], timeout=GRACE_S)
     # Python 3.12 and later wait for every connection here, for ever if one does not go, such as a reader that stalls.
     front.cut_all()
     await asyncio.wait([serving], timeout=GRACE_S)

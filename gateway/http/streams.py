@@ -16,8 +16,8 @@ from gateway.counters import Counters
 from gateway.crowd import Crowds, Line
 from gateway.cursor import Cursor, Pace, Plan
 from gateway.devices import Registry
+from gateway.http.connection import chunk
 from gateway.http.parameters import EARLIEST, Args, Last, Since, Start, StreamParameters, stream_parameters
-from gateway.http.transport import chunk
 from gateway.log import Log
 from gateway.readiness import Readiness
 from gateway.selection import Selection

@@ -1,85 +1,92 @@
-"""The transport under an ASGI connection: to cut a reader that takes nothing, and to write to many what was made once.
+"""The connection under an ASGI request: to cut it, and to take it over for a stream that stays open for hours.
 
-ASGI has no word for either. It goes through private attributes of Hypercorn 0.18, so each step is checked by type. Where a
-step fails the answer is None: then streams send only through the server, and the cutting is lost (``TCP_USER_TIMEOUT`` on
-the listening socket is the second line). A test holds that the way is open with the pinned version.
+A stream needs nothing more of the server once its request is read; yet all that was made to read it would stay as long as
+the stream, and be two thirds of what it holds. So its connection is taken over: to the server its reader seems to have
+left, and the stream writes to it by itself (docs/decisions/0014). TLS, if any, lies below and stays.
+
+ASGI has no word for either. The way goes through attributes of Hypercorn 0.18 and asyncio, so each step is checked by type.
+Where one fails nothing is taken over and the stream is sent through the server; without its transport, only the cutting is
+lost (``TCP_USER_TIMEOUT`` on the listening socket is the second line). A test holds that the way is open.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, NamedTuple
 
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.protocol.h11 import H11Protocol
-from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
+from hypercorn.protocol.http_stream import HTTPStream
 
-WAITING_BYTES = 65_536
-"""While more of what was written straight to a connection waits in this process for its reader, nothing more is written."""
-
-CLEAR_BYTES = 16_384
-"""With no more than this waiting a reader counts as having caught up; the level at which asyncio goes on after a pause."""
+from gateway.http.connection import Connection
+from gateway.http.mended import stop_reading
 
 
-def chunk(blocks: bytes) -> bytes:
-    """A chunk of an HTTP/1.1 body (RFC 9112, 7.1)."""
-    return b"%x\r\n%b\r\n" % (len(blocks), blocks)
+class _Gone(asyncio.Transport):
+    """What the writer of a connection that was taken over is left with: it may close that, and the garbage collector too."""
+
+    def is_closing(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> None: ...
+
+    def write_eof(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
-class DirectLine:
-    """Writes whole chunks of a response past its server, which has sent the head and is told nothing of them.
+_GONE = _Gone()
 
-    Only while the response's own task sends nothing; then the order on the connection is that of the calls.
-    """
 
-    __slots__ = ("_server", "_stream", "_transport")
+class _Below(NamedTuple):
+    """What lies below an ASGI request, from above."""
 
-    def __init__(self, stream: HTTPStream, server: TCPServer, transport: asyncio.Transport) -> None:
-        self._stream, self._server, self._transport = stream, server, transport
-        transport.set_write_buffer_limits(WAITING_BYTES, CLEAR_BYTES)
-
-    def write(self, chunk: bytes) -> bool:
-        """Write; false when more than `WAITING_BYTES` wait now, or the reader has left."""
-        transport = self._transport
-        try:
-            transport.write(chunk)
-        except RuntimeError:
-            return False  # the server has ended the connection, as after a request's body that is none
-        return transport.get_write_buffer_size() <= WAITING_BYTES and not transport.is_closing()
-
-    def is_clear(self) -> bool:
-        """Whether the head has gone, the end has not, and at most `CLEAR_BYTES` wait."""
-        stream, transport = self._stream, self._transport
-        is_open = stream.state is ASGIHTTPState.RESPONSE and not stream.closed and not transport.is_closing()
-        return is_open and transport.get_write_buffer_size() <= CLEAR_BYTES
-
-    async def drain(self) -> None:
-        """Wait until at most `CLEAR_BYTES` wait; raises ConnectionError when the reader has left."""
-        try:
-            await self._server.writer.drain()
-        except OSError as error:  # ETIMEDOUT of a reader that vanished is no ConnectionError
-            raise ConnectionResetError("the reader has left") from error
-        if self._transport.is_closing():
-            raise ConnectionResetError("the reader has left")
+    stream: HTTPStream
+    server: TCPServer
+    transport: asyncio.Transport
 
 
 def transport_of(send: Any) -> asyncio.Transport | None:
     """The transport that ``send``, an ASGI send callable of an HTTP/1.1 request, writes to in the end."""
-    found = _below(send)
-    return found and found[2]
+    below = _below(send)
+    return below and below.transport
 
 
-def line_of(send: Any) -> DirectLine | None:
-    """A line for the response to a GET in HTTP/1.1: its body is chunked when it has no length, so chunks may be written."""
-    found = _below(send)
-    if found is None:
+def take(send: Any) -> Connection | None:
+    """Take over the connection of a GET in HTTP/1.1 whose answer has not begun; None where that cannot be."""
+    below = _below(send)
+    if below is None or not _may_take(below):
         return None
-    scope = found[0].scope
-    is_chunked = scope["http_version"] == "1.1" and scope["method"] == "GET"
-    return DirectLine(*found) if is_chunked else None
+    stream, server, transport = below
+    before = transport.get_protocol()
+    if not isinstance(before, asyncio.StreamReaderProtocol):
+        return None
+    connection = Connection(transport)
+    transport.set_protocol(connection)
+    server.writer._transport = _GONE  # type: ignore[attr-defined] # noqa: SLF001
+    # For the server the answer is over and its reader has left; a body or a request that is still to come is nobody's.
+    stream.closed = True
+    before.connection_lost(None)
+    stop_reading(server)
+    return connection
 
 
-def _below(send: Any) -> tuple[HTTPStream, TCPServer, asyncio.Transport] | None:
+def release(send: Any) -> None:
+    """To be called when a request has been answered."""
+    below = _below(send)
+    if below is not None and below.transport.is_closing():
+        stop_reading(below.server)
+
+
+def _may_take(below: _Below) -> bool:
+    """Whether the body of the answer has no length, so that it comes in chunks; and nobody has left yet, who would be lost."""
+    stream, server, transport = below
+    is_chunked = stream.scope["http_version"] == "1.1" and stream.scope["method"] == "GET"
+    has_left = stream.closed or transport.is_closing() or server.reader.at_eof()
+    return is_chunked and not has_left and hasattr(server.writer, "_transport") and hasattr(server, "reading")
+
+
+def _below(send: Any) -> _Below | None:
     stream = getattr(send, "__self__", None)
     if not isinstance(stream, HTTPStream):
         return None
@@ -90,4 +97,4 @@ def _below(send: Any) -> tuple[HTTPStream, TCPServer, asyncio.Transport] | None:
     if not isinstance(server, TCPServer):
         return None
     transport = server.writer.transport
-    return (stream, server, transport) if isinstance(transport, asyncio.Transport) else None
+    return _Below(stream, server, transport) if isinstance(transport, asyncio.Transport) else None
