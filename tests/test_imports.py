@@ -42,7 +42,7 @@ ONLY_IN = {
     "sqlite_utils": {"gateway.log.segment", "gateway.log.known"},
     "iotcore": {"gateway.ingest.broker"},
     "quart": {"gateway.http"},
-    "hypercorn": {"gateway.http.server", "gateway.http.transport", "gateway.http.mended"},
+    "hypercorn": {f"gateway.http.{name}" for name in ("idle", "mended", "server", "transport")},
 }
 
 

@@ -6,8 +6,10 @@ one stalled stream grew the server by 40 MB a second.
 It keeps the connection of a client that has left until ``keep_alive_timeout`` is over, so a few hundred requests a second
 would use up all files that may be open.
 
-And it waits for ever to go on with a request that came behind another whose response was cut. So the task that reads a
+It waits for ever to go on with a request that came behind another whose response was cut. So the task that reads a
 connection is kept at hand, and whoever closes the connection cancels it.
+
+And it makes two tasks for each connection that only guard against one that never asks: see `gateway/http/idle.py`.
 """
 
 from __future__ import annotations
@@ -15,18 +17,22 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from hypercorn.asyncio import tcp_server
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.protocol.h11 import H11Protocol
 
 from gateway.errors import ServeError
+from gateway.http.idle import Idle
 
 
 def mend_hypercorn() -> None:
     """Change it, once or again; raises ServeError when it is another."""
-    if not (hasattr(H11Protocol, "_check_protocol") and hasattr(TCPServer, "_read_data")):
+    changed = (H11Protocol, "_check_protocol"), (TCPServer, "_read_data"), (tcp_server, "AsyncioSingleTask")
+    if not all(hasattr(where, name) for where, name in changed):
         raise ServeError("this version of Hypercorn is not known, and cannot be served with: take 0.18")
     H11Protocol._check_protocol = _stay_with_http_1  # type: ignore[method-assign,assignment] # noqa: SLF001
     TCPServer._read_data = _read_and_leave  # type: ignore[method-assign,assignment] # noqa: SLF001
+    tcp_server.AsyncioSingleTask = Idle  # type: ignore[attr-defined,assignment]
 
 
 def stop_reading(server: TCPServer) -> None:

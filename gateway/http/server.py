@@ -17,6 +17,7 @@ from hypercorn.config import Config as HypercornConfig
 from gateway.config import Http
 from gateway.errors import ServeError
 from gateway.http.front import Front
+from gateway.http.idle import close_idle, close_idle_forever
 from gateway.http.mended import mend_hypercorn
 
 _log = logging.getLogger(__name__)
@@ -122,11 +123,15 @@ async def serve_until(front: Front, config: HypercornConfig, stopping: Callable[
 
     serving = asyncio.create_task(serve(front, config, shutdown_trigger=trigger))
     waiting = asyncio.create_task(stopped.wait())
+    closing = asyncio.create_task(close_idle_forever(config.keep_alive_timeout))
     await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
+    for task in (waiting, closing):
+        task.cancel()
+    close_idle()
     await asyncio.wait([serving, *front.taken], timeout=GRACE_S)
     # Python 3.12 and later wait for every connection here, for ever if one does not go, such as a reader that stalls.
     front.cut_all()
+    close_idle()
     await asyncio.wait([serving], timeout=GRACE_S)
     if not serving.done():
         serving.cancel()
