@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from gateway.config.broker import Broker, parse_broker
 from gateway.config.setting import setting
@@ -56,7 +57,7 @@ class Http:
         2048, "Connections that may wait to be accepted: a thousand readers return at once.", low=16, high=65_535
     )
 
-    @property
+    @cached_property
     def is_loopback(self) -> bool:
         """Whether only this machine can connect."""
         try:

@@ -22,7 +22,7 @@ from gateway.http.connection import Connection, Headers, head
 from gateway.http.parameters import BadParameterError, StreamParameters
 from gateway.http.security import added_headers, allowed_origin, host_problem
 from gateway.http.streams import HEADERS, Streams
-from gateway.http.transport import release, take, transport_of
+from gateway.http.transport import Way, release, take, way_of
 
 _log = logging.getLogger(__name__)
 
@@ -34,23 +34,26 @@ class Front:
 
     def __init__(self, app: Quart, streams: Streams, settings: Http) -> None:
         self._app, self._streams, self._settings = app, streams, settings
-        self._in_use: set[asyncio.Transport | None] = set()
+        self._in_use: set[Way | None] = set()
         self._taken: dict[Connection, asyncio.Task[None]] = {}
         self._by_origin: dict[str | None, Headers] = {}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """As ASGI calls it."""
-        transport = transport_of(send)
-        self._in_use.add(transport)
+        way = way_of(send)
+        self._in_use.add(way)
         try:
             asked = self._asked(scope) if scope["type"] == "http" else None
             if asked is None:
                 await self._app(scope, receive, send)
+            elif way is not None and (connection := take(way)) is not None:
+                self._begin(asked, connection, self._headers(scope))
             else:
-                await self._serve(asked, scope, receive, send)
+                await self._serve_through_server(asked, way, scope, receive, send)
         finally:
-            self._in_use.discard(transport)
-            release(send)
+            self._in_use.discard(way)
+            if way is not None:
+                release(way)
 
     @property
     def taken(self) -> list[asyncio.Task[None]]:
@@ -59,9 +62,9 @@ class Front:
 
     def cut_all(self) -> None:
         """Cut every request that is still being answered."""
-        for transport in [*self._in_use, *(connection.transport for connection in self._taken)]:
-            if transport is not None:
-                transport.abort()
+        for each in [*self._in_use, *self._taken]:
+            if each is not None:
+                each.transport.abort()
 
     def _asked(self, scope: Any) -> StreamParameters | None:
         """What stream is asked for; None when the request is Quart's."""
@@ -88,13 +91,9 @@ class Front:
             self._by_origin[allowed] = tuple((k.lower().encode(), v.encode("latin1")) for k, v in headers.items())
         return self._by_origin[allowed]
 
-    async def _serve(self, asked: StreamParameters, scope: Any, receive: Any, send: Any) -> None:
-        headers, connection = self._headers(scope), take(send)
-        if connection is None:
-            await self._serve_through_server(asked, headers, receive, send)
-        else:
-            self._taken[connection] = asyncio.create_task(self._serve_alone(asked, connection))
-            connection.begin(head(headers, int(time.time())), partial(self._lost, connection))
+    def _begin(self, asked: StreamParameters, connection: Connection, headers: Headers) -> None:
+        self._taken[connection] = asyncio.create_task(self._serve_alone(asked, connection))
+        connection.begin(head(headers, int(time.time())), partial(self._lost, connection))
 
     async def _serve_alone(self, asked: StreamParameters, connection: Connection) -> None:
         """Cancelled when the connection is lost: the reader has left, or the end of the response has gone."""
@@ -110,15 +109,17 @@ class Front:
         """Not left to the stream's task, which may be cancelled before it has begun."""
         self._taken.pop(connection).cancel()
 
-    async def _serve_through_server(self, asked: StreamParameters, headers: Headers, receive: Any, send: Any) -> None:
+    async def _serve_through_server(
+        self, asked: StreamParameters, way: Way | None, scope: Any, receive: Any, send: Any
+    ) -> None:
         leaving = asyncio.create_task(_cancel_when_left(receive, asyncio.current_task()))
 
         async def put(piece: bytes) -> None:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
 
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await self._streams.serve(asked, put, transport_of(send), None)
+            await send({"type": "http.response.start", "status": 200, "headers": self._headers(scope)})
+            await self._streams.serve(asked, put, way and way.transport, None)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except OSError as error:
             # Hypercorn sees to a ConnectionError, but not to the ETIMEDOUT of a reader that vanished.

@@ -39,6 +39,7 @@ def stop_reading(server: TCPServer) -> None:
     """Nothing more comes on a connection that is closed now; its server ends then, whatever it waited for."""
     reading: asyncio.Task[None] | None = getattr(server, "reading", None)
     if reading is not None:
+        server.reading = None  # type: ignore[attr-defined]
         reading.cancel()
 
 

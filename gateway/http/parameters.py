@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 from werkzeug.datastructures import MultiDict
@@ -107,7 +108,9 @@ def _selection(args: Args) -> Selection:
     return select(names)
 
 
+@lru_cache(maxsize=1024)
 def _one_device(device: str) -> Selection:
+    """One for all streams of a device; those keep it as long as they are open."""
     if "*" in device or not 0 < len(device) <= MAX_NAME_CHARACTERS:
         raise BadParameterError("device", f"must be one name of 1 to {MAX_NAME_CHARACTERS} characters, without '*'")
     return Selection(frozenset([device]))

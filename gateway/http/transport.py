@@ -38,55 +38,17 @@ class _Gone(asyncio.Transport):
 _GONE = _Gone()
 
 
-class _Below(NamedTuple):
-    """What lies below an ASGI request, from above."""
+class Way(NamedTuple):
+    """What lies under an ASGI request, from above."""
 
     stream: HTTPStream
+    protocol: H11Protocol
     server: TCPServer
     transport: asyncio.Transport
 
 
-def transport_of(send: Any) -> asyncio.Transport | None:
-    """The transport that ``send``, an ASGI send callable of an HTTP/1.1 request, writes to in the end."""
-    below = _below(send)
-    return below and below.transport
-
-
-def take(send: Any) -> Connection | None:
-    """Take over the connection of a GET in HTTP/1.1 whose answer has not begun; None where that cannot be."""
-    below = _below(send)
-    if below is None or not _may_take(below):
-        return None
-    stream, server, transport = below
-    before = transport.get_protocol()
-    if not isinstance(before, asyncio.StreamReaderProtocol):
-        return None
-    connection = Connection(transport)
-    transport.set_protocol(connection)
-    server.writer._transport = _GONE  # type: ignore[attr-defined] # noqa: SLF001
-    # For the server the answer is over and its reader has left; a body or a request that is still to come is nobody's.
-    stream.closed = True
-    before.connection_lost(None)
-    stop_reading(server)
-    return connection
-
-
-def release(send: Any) -> None:
-    """To be called when a request has been answered."""
-    below = _below(send)
-    if below is not None and below.transport.is_closing():
-        stop_reading(below.server)
-
-
-def _may_take(below: _Below) -> bool:
-    """Whether the body of the answer has no length, so that it comes in chunks; and nobody has left yet, who would be lost."""
-    stream, server, transport = below
-    is_chunked = stream.scope["http_version"] == "1.1" and stream.scope["method"] == "GET"
-    has_left = stream.closed or transport.is_closing() or server.reader.at_eof()
-    return is_chunked and not has_left and hasattr(server.writer, "_transport") and hasattr(server, "reading")
-
-
-def _below(send: Any) -> _Below | None:
+def way_of(send: Any) -> Way | None:
+    """The way down from ``send``, an ASGI send callable of an HTTP/1.1 request; None where it is not known."""
     stream = getattr(send, "__self__", None)
     if not isinstance(stream, HTTPStream):
         return None
@@ -97,4 +59,37 @@ def _below(send: Any) -> _Below | None:
     if not isinstance(server, TCPServer):
         return None
     transport = server.writer.transport
-    return _Below(stream, server, transport) if isinstance(transport, asyncio.Transport) else None
+    return Way(stream, protocol, server, transport) if isinstance(transport, asyncio.Transport) else None
+
+
+def take(way: Way) -> Connection | None:
+    """Take over the connection of a GET in HTTP/1.1 whose answer has not begun; None where that cannot be."""
+    stream, protocol, server, transport = way
+    before = transport.get_protocol()
+    if not (isinstance(before, asyncio.StreamReaderProtocol) and _may_take(way)):
+        return None
+    connection = Connection(transport)
+    transport.set_protocol(connection)
+    server.writer._transport = _GONE  # type: ignore[attr-defined] # noqa: SLF001
+    # For the server the answer is over and its reader has left; a body or a request that is still to come is nobody's.
+    stream.closed = True
+    before.connection_lost(None)
+    stop_reading(server)
+    # Circles, which would be left to the garbage collector: a tenth of what a stream costs to open.
+    del server.protocol
+    protocol.stream = None
+    return connection
+
+
+def release(way: Way) -> None:
+    """To be called when a request has been answered."""
+    if way.transport.is_closing():
+        stop_reading(way.server)
+
+
+def _may_take(way: Way) -> bool:
+    """Whether the body of the answer has no length, so that it comes in chunks; and nobody has left yet, who would be lost."""
+    stream, _, server, transport = way
+    is_chunked = stream.scope["http_version"] == "1.1" and stream.scope["method"] == "GET"
+    has_left = stream.closed or transport.is_closing() or server.reader.at_eof()
+    return is_chunked and not has_left and hasattr(server.writer, "_transport") and hasattr(server, "reading")
