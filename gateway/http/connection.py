@@ -47,13 +47,13 @@ class Connection(asyncio.Protocol):
     def __init__(self, transport: asyncio.Transport) -> None:
         self.transport = transport
         self._head = b""
-        self._lost: Callable[[], object] = transport.abort
+        self._lost: Callable[[Connection], object]
         self._has_room = Bit()
         self._has_room.set()
         transport.set_write_buffer_limits(WAITING_BYTES, CLEAR_BYTES)
 
-    def begin(self, head: bytes, lost: Callable[[], object]) -> None:
-        """Send the head within this turn of the loop; ``lost`` is called when the connection is lost."""
+    def begin(self, head: bytes, lost: Callable[[Connection], object]) -> None:
+        """Send the head within this turn of the loop; ``lost`` is called with this connection when it is lost."""
         self._head, self._lost = head, lost
         # One write, and not two, for a stream that knows by then what comes first.
         asyncio.get_running_loop().call_soon(self.write, b"")
@@ -107,4 +107,4 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Either side has closed it."""
-        self._lost()
+        self._lost(self)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlparse
 
@@ -37,6 +36,7 @@ class Front:
         self._in_use: set[Way | None] = set()
         self._taken: dict[Connection, asyncio.Task[None]] = {}
         self._by_origin: dict[str | None, Headers] = {}
+        self._lost = self._forget  # one for all: each connection keeps it
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """As ASGI calls it."""
@@ -93,7 +93,7 @@ class Front:
 
     def _begin(self, asked: StreamParameters, connection: Connection, headers: Headers) -> None:
         self._taken[connection] = asyncio.create_task(self._serve_alone(asked, connection))
-        connection.begin(head(headers, int(time.time())), partial(self._lost, connection))
+        connection.begin(head(headers, int(time.time())), self._lost)
 
     async def _serve_alone(self, asked: StreamParameters, connection: Connection) -> None:
         """Cancelled when the connection is lost: the reader has left, or the end of the response has gone."""
@@ -105,7 +105,7 @@ class Front:
         finally:
             connection.transport.abort()
 
-    def _lost(self, connection: Connection) -> None:
+    def _forget(self, connection: Connection) -> None:
         """Not left to the stream's task, which may be cancelled before it has begun."""
         self._taken.pop(connection).cancel()
 

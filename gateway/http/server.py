@@ -132,7 +132,7 @@ async def serve_until(front: Front, config: HypercornConfig, stopping: Callable[
     # Python 3.12 and later wait for every connection here, for ever if one does not go, such as a reader that stalls.
     front.cut_all()
     close_idle()
-    await asyncio.wait([serving], timeout=GRACE_S)
+    await asyncio.wait([serving, *front.taken], timeout=GRACE_S)
     if not serving.done():
         serving.cancel()
     with suppress(asyncio.CancelledError):

@@ -67,12 +67,12 @@ async def test_the_head_goes_at_once_and_with_what_comes_first() -> None:
     sent: list[bytes] = []
     connection = Connection(transport := Unread())
     transport.write = sent.append  # type: ignore[method-assign]
-    connection.begin(b"head ", list)
+    connection.begin(b"head ", id)
     await connection.put(b"first")
     await asyncio.sleep(0)
     assert [b"head 5\r\nfirst\r\n", b""] == sent
     sent.clear()
-    connection.begin(b"head", list)
+    connection.begin(b"head", id)
     await asyncio.sleep(0)
     assert [b"head"] == sent
 
@@ -108,7 +108,7 @@ async def test_whoever_waits_for_a_reader_that_is_cut_is_told() -> None:
 async def test_its_end_is_the_last_chunk_and_over_when_that_has_gone() -> None:
     connection = Connection(transport := Unread())
     ending = asyncio.create_task(connection.end())
-    connection.begin(b"head ", ending.cancel)
+    connection.begin(b"head ", lambda lost: lost is connection and ending.cancel())
     await asyncio.sleep(0)
     connection.pause_writing()
     connection.resume_writing()

@@ -55,6 +55,7 @@ def test_https_is_served_and_http_2_is_not_offered(
         while "61.5" not in body.text:
             body.feed(sock.recv(4096))
     assert 1 == secure.counter("shared_writes_total")
+    wait_until(lambda: secure.counter("streams") == 0, 2)
 
 
 def test_plain_http_on_the_https_port_disturbs_nothing(secure: GatewayProcess, certificate: Path) -> None:
