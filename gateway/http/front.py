@@ -1,7 +1,7 @@
 """What stands before Quart: it serves the streams itself and hands everything else over.
 
 A stream through Quart keeps a request with its contexts, tasks and generators as long as it is open, and through Hypercorn all
-that read it: 33 KB, where here it is 7 (docs/decisions/0013 and 0014). What is no plain GET of a stream (another method, a
+that read it: 33 KB, where here it is 6 (docs/decisions/0013 and 0014). What is no plain GET of a stream (another method, a
 foreign name in Host, a bad parameter) goes to Quart's routes of the same address, which answer it as they answer all others.
 """
 

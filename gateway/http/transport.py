@@ -1,7 +1,7 @@
 """The connection under an ASGI request: to cut it, and to take it over for a stream that stays open for hours.
 
 A stream needs nothing more of the server once its request is read; yet all that was made to read it would stay as long as
-the stream, and be two thirds of what it holds. So its connection is taken over: to the server its reader seems to have
+the stream, and be three quarters of what it holds. So its connection is taken over: to the server its reader seems to have
 left, and the stream writes to it by itself (docs/decisions/0014). TLS, if any, lies below and stays.
 
 ASGI has no word for either. The way goes through attributes of Hypercorn 0.18 and asyncio, so each step is checked by type.

@@ -62,6 +62,10 @@ def test_without_parameters_a_stream_has_all_devices_from_the_head():
     assert (ALL, None, "every", 0, frozenset(), True) == stream()
 
 
+def test_streams_of_one_device_share_its_selection():
+    assert stream(device="a").selection is stream("last=1", device="a").selection
+
+
 def test_all_parameters_of_a_stream_are_taken():
     found = stream("device=boiler&device=kitchen/*&after=5&mode=latest&interval=250ms&metric=a&metric=b/c&snapshot=no")
     assert frozenset({"boiler", "kitchen/*"}) == found.selection.patterns
