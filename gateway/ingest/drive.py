@@ -51,7 +51,7 @@ class Drive:
 
     def __init__(self, client: paho.Client, on_failure: Callable[[Exception], None] | None = None) -> None:
         self._client = client
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
         self._on_failure = on_failure or self._report
         self.flowing = asyncio.Event()
         self.flowing.set()
@@ -153,7 +153,11 @@ class Drive:
         self._on_loop(self._attach, sock)
 
     def _on_want_write(self, _client: Any, _userdata: Any, _sock: Any) -> None:
-        self._on_loop(self._want_write)
+        if threading.get_ident() == self._thread:
+            # paho writes at once what it wants to; only what is left then has to wait. No need to wake the loop, either.
+            self._loop.call_soon(self._want_write)
+        else:
+            self._on_loop(self._want_write)
 
     # --- on the loop's thread ----------------------------------------------------------------------------------------
 

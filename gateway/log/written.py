@@ -6,13 +6,14 @@ Syncs are counted where they are made; those that SQLite makes for us are known 
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
 _T = TypeVar("_T")
 
-IO = Path("/proc/thread-self/io")
+IO = "/proc/thread-self/io"
 """proc(5): ``wchar`` is the number of bytes that this thread caused to be written."""
 
 
@@ -21,22 +22,32 @@ class Written:
 
     def __init__(self) -> None:
         self.bytes = self.fsyncs = self.checkpoints = 0
+        # What the thread that worked last had written by then: whatever it writes, it writes here.
+        self._thread, self._known = 0, 0
 
     def counted(self, work: Callable[[], _T]) -> _T:
         """Do it and count the bytes that the calling thread writes meanwhile, also when that fails."""
-        before = thread_bytes() or 0
+        thread = threading.get_ident()
+        before = self._known if thread == self._thread else thread_bytes() or 0
         try:
             return work()
         finally:
-            self.bytes += (thread_bytes() or 0) - before
+            self._thread, self._known = thread, thread_bytes() or 0
+            self.bytes += self._known - before
 
 
 def thread_bytes() -> int | None:
     """Bytes that the calling thread has written to files in its life, or None where the system does not say."""
     try:
-        for line in IO.read_bytes().splitlines():
+        file = os.open(IO, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        for line in os.read(file, 4096).splitlines():
             if line.startswith(b"wchar:"):
                 return int(line[6:])
     except OSError:
         pass
+    finally:
+        os.close(file)
     return None
