@@ -6,7 +6,6 @@ Pure: `Registry.apply` is called with each commit's entries, before any stream w
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import zip_longest
 from typing import Literal
 
 import msgspec
@@ -164,8 +163,8 @@ class Registry:
 
     def apply(self, entries: Sequence[Entry], drafts: Sequence[Draft] = ()) -> None:
         """Take what was appended, in order. ``drafts`` are what the entries were, where that is at hand: it is the same."""
-        for entry, draft in zip_longest(entries, drafts):
-            content = draft.content if draft else None
+        contents = [draft.content for draft in drafts] or [None] * len(entries)
+        for entry, content in zip(entries, contents, strict=True):
             if entry.kind == "reading":
                 reading = content if isinstance(content, ReadingData) else _decode_reading(entry_data(entry))
                 self._apply_reading(reading, entry.received_at_ms)

@@ -124,7 +124,7 @@ class OpenSegment:
                 elif packets:
                     after = "(SELECT max(seq) FROM entry)"
                     self._connection.execute(f"INSERT INTO packet (after, marks) VALUES ({after}, ?)", [packets])  # noqa: S608
-        self._frames += 2 + sum([ROW_BYTES + len(draft.data) for draft in drafts]) // PAGE_BYTES
+        self._frames += 2 + (ROW_BYTES * len(drafts) + sum([len(draft.data) for draft in drafts])) // PAGE_BYTES
         self._written.fsyncs += self._commit_syncs + self._header_syncs
         self._header_syncs = 0
 
