@@ -114,11 +114,12 @@ class Appender:
         if self._gathered_messages >= self._settings.commit_messages:
             self._begin()
             return
-        due_s = self._due_s()
+        loop = asyncio.get_running_loop()
+        # Never earlier than now: an overdue timer, set anew with each message, would not run while messages keep coming.
+        due_s = max(self._due_s(), loop.time())
         if self._timer is None or due_s < self._timer.when():
             self._stop_timer()
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(max(due_s, loop.time()), self._look)
+            self._timer = loop.call_at(due_s, self._look)
 
     def _due_s(self) -> float:
         """When the next commit begins, if nothing arrives until then."""
@@ -180,6 +181,7 @@ class Appender:
         marks = b"".join(deposit.marks for deposit in self._batch)
         began, tries, has_room = time.perf_counter(), 0, False
         while True:
+            tried = time.perf_counter()
             try:
                 await self._commit(drafts, marks)
             except LogError as error:
@@ -192,9 +194,9 @@ class Appender:
                     tries += 1
             else:
                 break
-        took_s = time.perf_counter() - began
-        self._usual_s += WEIGHT * (took_s - self._usual_s)
-        self._counters.commit_seconds_total += took_s
+        now = time.perf_counter()
+        self._usual_s += WEIGHT * (now - tried - self._usual_s)
+        self._counters.commit_seconds_total += now - began
         self._counters.commits_total += 1
         if self.failing:
             _log.warning("the log accepts entries again")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ class Disk:
         self.marks: list[bytes] = []
         self.refusals: list[Exception] = []
         self.room = 0
+        self.takes_s = 0.0
         self.gate = asyncio.Event()
         self.gate.set()
         self.counters = Counters()
@@ -31,6 +33,7 @@ class Disk:
 
     async def commit(self, drafts: list[Draft], marks: bytes) -> None:
         await self.gate.wait()
+        await asyncio.sleep(self.takes_s)
         if self.refusals:
             raise self.refusals.pop(0)
         self.batches.append(drafts)
@@ -103,6 +106,24 @@ async def test_they_wait_where_the_disk_is_to_be_spared(monkeypatch: pytest.Monk
         disk.appender.append(Deposit([draft()]))
     await asyncio.sleep(0.02)
     assert (1, 20) == (len(disk.batches), disk.appender.waiting)
+    await disk.appender.close()
+
+
+async def test_messages_that_come_in_each_round_of_the_loop_do_not_put_a_commit_off() -> None:
+    disk, loop = Disk(commit_interval_ms=20, commit_messages=10_000), asyncio.get_running_loop()
+    # So long that the next commit is overdue when one ends.
+    disk.takes_s = 0.03
+    end_s = loop.time() + 0.5
+
+    def keep_coming() -> None:
+        disk.appender.append(Deposit([draft()]))
+        time.sleep(0.001)
+        if loop.time() < end_s and len(disk.batches) < 4:
+            loop.call_soon(keep_coming)
+
+    keep_coming()
+    await until(lambda: len(disk.batches) >= 4 or loop.time() > end_s)
+    assert 4 == len(disk.batches)
     await disk.appender.close()
 
 
