@@ -21,6 +21,9 @@ WAITING_BYTES = 65_536
 CLEAR_BYTES = 16_384
 """With no more than this waiting a reader counts as having caught up; the level at which asyncio goes on after a pause."""
 
+MAX_TALK_BYTES = 2**20
+"""A client may send so much behind its request, a body or other requests: nothing of it is kept, but it costs to read."""
+
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
@@ -42,11 +45,12 @@ def head(headers: Headers, unix_s: int) -> bytes:
 class Connection(asyncio.Protocol):
     """A connection that was taken over after its one request: `begin`, chunks, `end`."""
 
-    __slots__ = ("_has_room", "_head", "_lost", "transport")
+    __slots__ = ("_has_room", "_head", "_lost", "_talk_bytes", "transport")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.transport = transport
         self._head = b""
+        self._talk_bytes = 0
         self._lost: Callable[[Connection], object]
         self._has_room = Bit()
         self._has_room.set()
@@ -97,9 +101,14 @@ class Connection(asyncio.Protocol):
         """At most `CLEAR_BYTES` wait."""
         self._has_room.set()
 
-    def data_received(self, _data: bytes) -> None:
-        """A client that goes on talking is not listened to; that it has left is found by the next heartbeat then."""
-        self.transport.pause_reading()
+    def data_received(self, data: bytes) -> None:
+        """A client that goes on talking is not listened to, and cut above `MAX_TALK_BYTES`.
+
+        Reading is never paused: TLS then forgets to say that the client has left (asyncio, 3.11 to 3.13).
+        """
+        self._talk_bytes += len(data)
+        if self._talk_bytes > MAX_TALK_BYTES:
+            self.transport.abort()
 
     def eof_received(self) -> None:
         """A client that says no more has left."""

@@ -103,7 +103,9 @@ class Front:
         except OSError as error:
             _log.debug("a connection broke: %r", error)
         finally:
-            connection.transport.abort()
+            # One that is closing may be lost already, and would stumble over it.
+            if not connection.transport.is_closing():
+                connection.transport.abort()
 
     def _forget(self, connection: Connection) -> None:
         """Not left to the stream's task, which may be cancelled before it has begun."""

@@ -70,6 +70,8 @@ def take(way: Way) -> Connection | None:
         return None
     connection = Connection(transport)
     transport.set_protocol(connection)
+    # The server pauses where much of a body waits to be read.
+    transport.resume_reading()
     server.writer._transport = _GONE  # type: ignore[attr-defined] # noqa: SLF001
     # For the server the answer is over and its reader has left; a body or a request that is still to come is nobody's.
     stream.closed = True

@@ -6,7 +6,7 @@ from typing import Any
 import h11
 import pytest
 
-from gateway.http.connection import Connection, chunk, head
+from gateway.http.connection import MAX_TALK_BYTES, Connection, chunk, head
 from tests.log.parts import until
 
 
@@ -105,6 +105,14 @@ async def test_whoever_waits_for_a_reader_that_is_cut_is_told() -> None:
         await connection.drain()
 
 
+def test_a_client_that_talks_without_end_is_cut() -> None:
+    connection = Connection(transport := Unread())
+    connection.data_received(b"-" * MAX_TALK_BYTES)
+    assert False is transport.closed
+    connection.data_received(b"-")
+    assert True is transport.closed
+
+
 async def test_its_end_is_the_last_chunk_and_over_when_that_has_gone() -> None:
     connection = Connection(transport := Unread())
     ending = asyncio.create_task(connection.end())
@@ -121,6 +129,6 @@ async def test_its_end_is_the_last_chunk_and_over_when_that_has_gone() -> None:
 def test_half_a_goodbye_is_one_and_talk_is_not_listened_to() -> None:
     connection = Connection(transport := Unread())
     connection.data_received(b"GET / HTTP/1.1\r\n")
-    assert (False, False) == (transport.reads, transport.closed)
+    assert (True, False) == (transport.reads, transport.closed)
     connection.eof_received()
     assert True is transport.closed

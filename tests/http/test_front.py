@@ -93,3 +93,27 @@ async def test_a_connection_that_broke_is_no_fault_of_the_server(log: Log) -> No
     scope = {"type": "http", "method": "GET", "path": "/api/stream", "query_string": b"", "headers": []}
     await Front(Quart("tests"), streams, Http())(scope, receive, send)
     assert 0 == len(streams)
+
+
+class _Flushed(asyncio.Transport):
+    """One that was closed, and lost when all had gone: to abort it fails in asyncio's own code."""
+
+    def is_closing(self) -> bool:
+        return True
+
+    def abort(self) -> None:
+        raise AttributeError("'NoneType' object has no attribute 'call_soon'")
+
+
+async def test_a_connection_that_is_over_is_not_cut_again() -> None:
+    class Ended:
+        transport = _Flushed()
+        put = None
+
+        async def end(self) -> None: ...
+
+    class Served:
+        async def serve(self, *_: object) -> None: ...
+
+    front = Front(Quart("tests"), Served(), Http())  # type: ignore[arg-type] # nothing else of it is called
+    await front._serve_alone(None, Ended())  # type: ignore[arg-type] # as above

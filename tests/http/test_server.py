@@ -58,6 +58,22 @@ def test_https_is_served_and_http_2_is_not_offered(
     wait_until(lambda: secure.counter("streams") == 0, 2)
 
 
+@pytest.mark.parametrize("more", ["", "x", "y" * 400_000], ids=["nothing", "a byte", "a body"])
+def test_whatever_a_client_sends_behind_its_request_it_is_forgotten_when_it_leaves_over_tls_too(
+    secure: GatewayProcess, certificate: Path, more: str
+) -> None:
+    context = ssl.create_default_context(cafile=certificate / "certificate.pem")
+    plain = socket.create_connection(("127.0.0.1", secure.port), timeout=10)
+    with context.wrap_socket(plain, server_hostname="127.0.0.1") as sock:
+        sock.sendall(get("/api/stream", secure.port, {"Content-Length": f"{len(more)}"}) + more[1:].encode())
+        body = Body()
+        while "event: live" not in body.text:
+            body.feed(sock.recv(4096))
+        sock.sendall(more.encode()[:1])
+        wait_until(lambda: secure.counter("streams") == 1)
+    wait_until(lambda: secure.counter("streams") == 0, patient(2))
+
+
 def test_plain_http_on_the_https_port_disturbs_nothing(secure: GatewayProcess, certificate: Path) -> None:
     with pytest.raises(httpx.HTTPError):
         httpx.get(secure.url.replace("https", "http") + "/healthz", timeout=5)

@@ -225,9 +225,7 @@ def test_clients_that_leave_before_the_first_byte_leave_nothing_behind(pair: Pai
     wait_until(lambda: pair.gateway.counter("streams") == 0)
 
 
-def test_a_client_that_asked_for_more_on_the_same_connection_and_left_is_found_by_the_heartbeat(
-    pair: Pair, raw: Raw
-) -> None:
+def test_a_client_that_asked_for_more_on_the_same_connection_and_left_is_found(pair: Pair, raw: Raw) -> None:
     sock = raw(pair.gateway)
     sock.sendall(get("/healthz", pair.gateway.port))
     wait_until(lambda: pair.gateway.counter("streams") == 1)
