@@ -52,7 +52,8 @@ class Intake:
         """Messages that came together: ``acknowledge`` is called when all that they brought is committed."""
         waiting, packets = self._log.waiting, self._log.packets
         if self._fair.begin(waiting, self._taken - waiting, is_behind=self.source.is_behind):
-            messages = [message for message in messages if message.qos or self._admits(message)]
+            # Retained ones come once, and are remembered as logged.
+            messages = [message for message in messages if message.qos or message.retain or self._admits(message)]
         drafts: list[Draft] = []
         marks = []
         for message in messages:

@@ -48,12 +48,21 @@ class Returning:
 
     def is_expected(self, message: Message) -> bool:
         """Whether this message is the next of those that were delivered before, and must come again."""
-        if not self._expected or message.retain or not message.qos:
+        if not self._expected or not message.qos:
+            return False
+        if message.retain:
+            if self._expected[0].retain and _is_same(self._expected[0], message):
+                # It has come again, so an equal one without the flag is news.
+                self._expected.popleft()
             return False
         while self._expected:
             first = self._expected.popleft()
-            if (first.topic, first.payload) == (message.topic, message.payload):
+            if _is_same(first, message):
                 return True
             if not first.retain:
                 self._expected.clear()
         return False
+
+
+def _is_same(one: Message, other: Message) -> bool:
+    return (one.topic, one.payload) == (other.topic, other.payload)

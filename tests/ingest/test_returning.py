@@ -55,13 +55,21 @@ def test_retained_messages_and_those_at_qos_0_may_come_between() -> None:
     assert returning.is_expected(message("2"))
 
 
-@pytest.mark.parametrize("again", ["R12", "12"])
-def test_a_retained_message_that_was_not_acknowledged_does_not_hide_the_others(again: str) -> None:
+@pytest.mark.parametrize("comes", ["R12", "12", "r12"])
+def test_a_retained_message_that_was_not_acknowledged_does_not_hide_the_others(comes: str) -> None:
+    """It comes again without its flag, not at all, or (``r``) as it was; then `remembered.py` knows it."""
     returning = Returning()
-    returning.delivered([message("R", retain=True), *(message(text) for text in again if text != "R")])
+    returning.delivered([message("R", retain=True), message("1"), message("2")])
     returning.begin(resumed=True)
-    assert not returning.is_expected(message("R", retain=True))
-    assert [True] * len(again) + [False] == [returning.is_expected(message(text)) for text in again + "3"]
+    known = [returning.is_expected(message(text.upper(), retain=text == "r")) for text in comes + "3"]
+    assert [*(text != "r" for text in comes), False] == known
+
+
+def test_what_equals_a_retained_message_that_has_come_again_is_news() -> None:
+    returning = Returning()
+    returning.delivered([message("on", retain=True)])
+    returning.begin(resumed=True)
+    assert [False, False] == [returning.is_expected(message("on", retain=flag)) for flag in (True, False)]
 
 
 def test_a_connection_that_breaks_while_they_come_again() -> None:
@@ -111,11 +119,13 @@ async def test_what_the_embedded_broker_sends_again_without_dup_is_logged_once(m
             await asyncio.to_thread(publish, broker.port, range(10, 60))
             await until(lambda: gateway.counter("messages_total") == 60)
             proxy.cut()
-            await until(lambda: gateway.counter("messages_total") == 110)
+            # On a busy machine the next connection may break too; then they come once more.
+            await until(lambda: gateway.counter("messages_total") >= 110)
         await asyncio.to_thread(publish, broker.port, [60])
         await until(lambda: gateway.newest() == 60)
         assert list(range(61)) == await asyncio.to_thread(gateway.logged)
-        assert 50 == await asyncio.to_thread(gateway.counter, "redelivered_total")
+        came = await asyncio.to_thread(gateway.counter, "messages_total")
+        assert 50 <= await asyncio.to_thread(gateway.counter, "redelivered_total") == came - 61
     finally:
         await proxy.close()
         await asyncio.to_thread(broker.stop)
