@@ -75,11 +75,10 @@ class Delivery:
         connection, packet_ids = self._connection, [message.packet_id for message in promised]
         number = self._returning.delivered(promised)
         self._flight.arrived(len(promised), time.monotonic())
-        news = messages
+        news, retained = messages, list[Message]()
         if self._returning.is_expecting or True in [message.retain for message in messages]:
             news = [message for message in messages if self._is_news(message)]
-
-        retained = [message for message in news if message.retain] if news is not messages else []
+            retained = [message for message in news if message.retain]
 
         def committed() -> None:
             for message in retained:

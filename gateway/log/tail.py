@@ -70,15 +70,14 @@ class Tail:
 
     def add(self, entries: list[Entry]) -> None:
         """Take entries that were committed, with rising numbers above all that are here."""
-        runs, added = self._by_device, 0
+        runs = self._by_device
         self._all.entries += entries
         for entry in entries:
             run = runs.get(entry.device)
             if run is None:
                 run = runs[entry.device] = _Run()
             run.entries.append(entry)
-            added += len(entry.frame)
-        self.bytes += added + ENTRY_OVERHEAD_BYTES * len(entries)
+        self.bytes += sum(map(bytes_of, entries))
         if self.bytes > self._max_bytes:
             self._drop(self.bytes - self._max_bytes)
 

@@ -39,6 +39,11 @@ class Disk:
         self.batches.append(drafts)
         self.marks.append(marks)
 
+    async def first_commit(self) -> None:
+        """After it the interval counts: what comes alone is committed at once."""
+        self.appender.append(Deposit([draft()]))
+        await self.appender.drain()
+
     async def make_room(self) -> bool:
         self.room -= 1
         return self.room >= 0
@@ -80,8 +85,7 @@ def hurrying(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("hurrying")
 async def test_a_few_messages_do_not_wait_for_a_short_interval() -> None:
     disk = Disk(commit_interval_ms=60_000)
-    disk.appender.append(Deposit([draft()]))
-    await disk.appender.drain()
+    await disk.first_commit()
     for _ in range(appender_module.HURRY_MESSAGES - 1):
         disk.appender.append(Deposit([draft()]))
     await asyncio.sleep(0.02)
@@ -100,8 +104,7 @@ async def test_they_wait_where_the_disk_is_to_be_spared(monkeypatch: pytest.Monk
         commit_interval_ms=60_001 if spared == "a long interval" else 60_000,
         write_budget_bytes_per_day=1 if spared == "a budget" else 0,
     )
-    disk.appender.append(Deposit([draft()]))
-    await disk.appender.drain()
+    await disk.first_commit()
     for _ in range(20):
         disk.appender.append(Deposit([draft()]))
     await asyncio.sleep(0.02)
@@ -129,8 +132,7 @@ async def test_messages_that_come_in_each_round_of_the_loop_do_not_put_a_commit_
 
 async def test_a_lull_begins_a_commit_long_before_a_long_interval_ends() -> None:
     disk = Disk(commit_interval_ms=60_000)
-    disk.appender.append(Deposit([draft()]))
-    await disk.appender.drain()
+    await disk.first_commit()
     for n in range(20):
         disk.appender.append(Deposit([draft(n)]))
         await asyncio.sleep(0.001)
@@ -141,8 +143,7 @@ async def test_a_lull_begins_a_commit_long_before_a_long_interval_ends() -> None
 async def test_what_keeps_coming_waits_for_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(appender_module, "SHORTEST_S", 5.0)
     disk = Disk(commit_interval_ms=60_000)
-    disk.appender.append(Deposit([draft()]))
-    await disk.appender.drain()
+    await disk.first_commit()
     for _ in range(20):
         disk.appender.append(Deposit([draft()]))
         await asyncio.sleep(0.005)
