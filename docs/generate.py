@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from gateway.cli import EXIT_CODES, main
+from gateway.commands.cli import EXIT_CODES, main
 from gateway.config import Config, to_toml
 from gateway.counters import GAUGES, PREFIX, Counters
 

@@ -1,6 +1,6 @@
 """``python -m gateway``."""
 
-from gateway.cli import main
+from gateway.commands.cli import main
 
 if __name__ == "__main__":
     main()

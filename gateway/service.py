@@ -13,20 +13,21 @@ from pathlib import Path
 from gateway.config import Config
 from gateway.counters import Counters, Exposition
 from gateway.decode import Decoder, Limits
-from gateway.devices import Registry
+from gateway.devices import store as known
+from gateway.devices.presence import Presence
+from gateway.devices.registry import Registry
 from gateway.errors import LogError
 from gateway.http.app import make_app
-from gateway.http.front import Front
-from gateway.http.server import address_of, allow_files, hypercorn_config, listen, serve_until
+from gateway.http.hypercorn.front import Front
+from gateway.http.hypercorn.server import address_of, allow_files, hypercorn_config, listen, serve_until
 from gateway.http.streams import Streams
-from gateway.ingest import broker as embedded
-from gateway.ingest.mqtt import Session
-from gateway.intake import Intake
-from gateway.log import Deposit, Log, LogSettings, known
-from gateway.presence import Presence
-from gateway.readiness import Readiness
+from gateway.intake.intake import Intake
+from gateway.log import Deposit, Log, LogSettings
+from gateway.mqtt import embedded
+from gateway.mqtt.session import Session
 from gateway.reading import Gap
 from gateway.selection import ALL
+from gateway.stream.readiness import Readiness
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Any
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from gateway.ingest.drive import Drive
+from gateway.mqtt.drive import Drive
 from simulators.address import Broker
 from simulators.counters import Counters
 from simulators.device import Device, Publication

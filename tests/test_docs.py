@@ -18,12 +18,12 @@ import pytest
 from gateway.config import Config, to_toml
 from gateway.config.source import _build
 from gateway.counters import Counters
-from gateway.devices import Registry
+from gateway.devices.registry import Registry
 from gateway.http.app import make_app
 from gateway.http.streams import Streams
 from gateway.log import Log
-from gateway.readiness import Readiness
 from gateway.reading import GapReason
+from gateway.stream.readiness import Readiness
 from tests.conftest import ROOT, GatewayProcess, Mosquitto, need
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

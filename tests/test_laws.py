@@ -39,14 +39,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.counters import Counters
-from gateway.cursor import Cursor, Pace, Plan
-from gateway.devices import Registry
+from gateway.devices import store as known
+from gateway.devices.registry import Registry
 from gateway.errors import LogError
 from gateway.frame import entry_data
-from gateway.log import Deposit, known
-from gateway.log.writer import JUMP
+from gateway.log import Deposit
+from gateway.log.sqlite.writer import JUMP
 from gateway.reading import Draft, Entry, Gap
 from gateway.selection import ALL, select
+from gateway.stream.cursor import Cursor, Pace, Plan
 from tests.event_source import EventSource
 from tests.log.one_path import OnePath
 from tests.log.parts import (

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from gateway.config import Config, load
-from gateway.intake import Intake
+from gateway.intake.intake import Intake
 from gateway.reading import Message
 from gateway.service import Gateway
 from tests.conftest import Mosquitto, free_port

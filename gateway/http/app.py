@@ -7,13 +7,13 @@ from werkzeug.exceptions import HTTPException
 
 from gateway.config import Http
 from gateway.counters import Counters, Exposition
-from gateway.devices import Registry
+from gateway.devices.registry import Registry
 from gateway.http import devices, health, history, openapi, page, security, streams
 from gateway.http.answers import problem
 from gateway.http.parameters import BadParameterError
 from gateway.http.streams import Streams
 from gateway.log import Log
-from gateway.readiness import Readiness
+from gateway.stream.readiness import Readiness
 
 MAX_REQUEST_BYTES = 16_384
 """No route takes a body."""
@@ -28,7 +28,7 @@ def make_app(  # noqa: PLR0913, PLR0917 - one argument for each station it shows
     exposition: Exposition,
     readiness: Readiness,
 ) -> Quart:
-    """Everything but the streams, which `gateway.http.front` serves."""
+    """Everything but the streams, which `gateway.http.hypercorn.front` serves."""
     app = Quart("gateway", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST_BYTES
     security.guard(app, settings, counters)

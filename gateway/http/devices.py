@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from quart import Blueprint, Quart, Response, request
 
-from gateway.devices import Registry
+from gateway.devices.registry import Registry
 from gateway.http.answers import json_answer, problem
 from gateway.http.parameters import only_known
 from gateway.log import Log

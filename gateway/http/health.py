@@ -10,7 +10,7 @@ from quart import Blueprint, Quart, Response
 
 from gateway.counters import Exposition
 from gateway.http.answers import json_answer
-from gateway.readiness import Readiness
+from gateway.stream.readiness import Readiness
 
 
 def add_routes(app: Quart, readiness: Readiness, exposition: Exposition) -> None:

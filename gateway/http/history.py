@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 from quart import Blueprint, Quart, Response, request
 
-from gateway.buckets import Buckets
-from gateway.devices import Registry
+from gateway.devices.registry import Registry
 from gateway.frame import entry_data
+from gateway.history.buckets import Buckets
 from gateway.http.answers import json_answer
 from gateway.http.parameters import HistoryParameters, history_parameters
 from gateway.log import Log

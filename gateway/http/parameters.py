@@ -11,10 +11,10 @@ from typing import NamedTuple, TypeVar
 from werkzeug.datastructures import MultiDict
 from werkzeug.http import parse_accept_header
 
-from gateway.cursor import Mode
 from gateway.decode.device_time import iso_ms
 from gateway.errors import GatewayError
 from gateway.selection import MAX_PATTERNS, Selection, select
+from gateway.stream.cursor import Mode
 
 MAX_POSITION = 2**53 - 1
 MAX_LAST = 100_000

@@ -13,14 +13,14 @@ from quart import Blueprint, Quart, Response, request
 from gateway import frame
 from gateway.config import Http
 from gateway.counters import Counters
-from gateway.crowd import Crowds, Line
-from gateway.cursor import Cursor, Pace, Plan
-from gateway.devices import Registry
-from gateway.http.connection import chunk
+from gateway.devices.registry import Registry
+from gateway.http.hypercorn.connection import chunk
 from gateway.http.parameters import EARLIEST, Args, Last, Since, Start, StreamParameters, stream_parameters
 from gateway.log import Log
-from gateway.readiness import Readiness
 from gateway.selection import Selection
+from gateway.stream.crowd import Crowds, Line
+from gateway.stream.cursor import Cursor, Pace, Plan
+from gateway.stream.readiness import Readiness
 
 HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 """nginx buffers without the last one."""

@@ -30,7 +30,7 @@ seam: the numbers that were skipped. A position inside a seam was given out by a
 are known to be missing, and everybody who comes there is told ``corrupt``.
 """
 
-from gateway.log.appender import Deposit
+from gateway.log.group_commit import Deposit
 from gateway.log.log import Log
 from gateway.log.settings import LogSettings
 from gateway.log.watch import Watch

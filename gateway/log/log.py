@@ -12,16 +12,16 @@ from typing import TypeVar
 
 from gateway.counters import Counters
 from gateway.errors import LogError
-from gateway.log.appender import Appender, Deposit
-from gateway.log.files import Facts
-from gateway.log.life import Life, begin
+from gateway.intake.repeats.receipts import PacketWindow
+from gateway.log.budget import Wear
+from gateway.log.group_commit import Appender, Deposit
 from gateway.log.meter import Meter
-from gateway.log.packets import PacketWindow
-from gateway.log.reader import Reader
 from gateway.log.settings import LogSettings
+from gateway.log.sqlite.files import Facts
+from gateway.log.sqlite.opening import Life, begin
+from gateway.log.sqlite.reader import Reader
+from gateway.log.sqlite.writer import Change
 from gateway.log.watch import Watch, Watches
-from gateway.log.wear import Wear
-from gateway.log.writer import Change
 from gateway.reading import Draft, Entry, Gap, Kind, Page
 from gateway.selection import Selection
 

@@ -6,10 +6,10 @@ import asyncio
 import logging
 
 from gateway.counters import Counters
-from gateway.log.appender import Appender
+from gateway.log.budget import Totals, Wear
+from gateway.log.group_commit import Appender
 from gateway.log.settings import LogSettings
-from gateway.log.wear import Totals, Wear
-from gateway.log.written import Written, thread_bytes
+from gateway.log.sqlite.written import Written, thread_bytes
 
 _log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from gateway.log.segment import Durability
+from gateway.log.sqlite.segment import Durability
 
 
 class LogSettings(NamedTuple):

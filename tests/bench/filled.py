@@ -6,9 +6,9 @@ import os
 import time
 from pathlib import Path
 
-from gateway.devices import Registry
+from gateway.devices.registry import Registry
 from gateway.log import LogSettings, known
-from gateway.log.writer import Roll, Writer
+from gateway.log.sqlite.writer import Roll, Writer
 from gateway.reading import Draft
 
 BATCH = 5000

@@ -73,7 +73,12 @@ def _add_segments(report: Report, extent: Extent) -> None:
     with folder() as place:
         fill(place / "data", MILLION, DEVICES)
         with Gateway(place, **ROOM) as gateway:
-            reading = {**gateway.options(), "publishing": "nothing", "until": MILLION // DEVICES, "devices": DEVICES}
+            reading = {
+                **gateway.commands.options(),
+                "publishing": "nothing",
+                "until": MILLION // DEVICES,
+                "devices": DEVICES,
+            }
             reading["path"] = "/api/devices/d7/stream?after=earliest"
             cold, warm, disk = [], [], []
             for _ in range(extent.runs):
@@ -125,7 +130,13 @@ def first_readings(entries: int, extent: Extent) -> list[Result]:
     with folder() as place:
         history = fill(place / "data", entries, DEVICES)
         with Gateway(place, **ROOM) as gateway:
-            reading = {**gateway.options(), "publishing": "nothing", "until": 1, "streams": FIRSTS, "at_once": 1}
+            reading = {
+                **gateway.commands.options(),
+                "publishing": "nothing",
+                "until": 1,
+                "streams": FIRSTS,
+                "at_once": 1,
+            }
             reading |= {"path": "/api/devices/d%d/stream?after=%p", "devices": DEVICES, "first_position": history.first}
             reading["position_step"] = (entries - DEVICES) // FIRSTS
             results = []

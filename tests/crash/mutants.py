@@ -39,7 +39,7 @@ ACK_BEFORE_COMMIT = Mutant(
     "ack before commit",
     (
         Change(
-            "intake.py",
+            "intake/intake.py",
             '        self._log.append(Deposit(drafts, b"".join(marks), acknowledge, len(messages)))\n',
             '        acknowledge()\n        self._log.append(Deposit(drafts, b"".join(marks), None, len(messages)))\n',
         ),
@@ -63,7 +63,7 @@ VISIBLE_BEFORE_COMMIT = Mutant(
             "        self._show(change._replace(entries=[]))\n",
         ),
         Change(
-            "log/writer.py",
+            "log/sqlite/writer.py",
             "    def _append(self, drafts",
             "    def numbered(self, drafts: list[Draft]) -> list[Entry]:\n"
             "        return numbered(drafts, self._next)\n\n"
@@ -83,7 +83,7 @@ FLOOR_ONLY_ON_CONNECT = Mutant(
             "            gap = self._shelf.gap_at(after, self.head) if after > self.head else None\n",
         ),
         Change(
-            "cursor.py",
+            "stream/cursor.py",
             "        if self.position == log.head:\n            pieces[-1] += self._live()\n",
             "        if gap := log._shelf.gap_at(self.position, log.head):\n            pieces[-1] += self._tell(gap)\n"
             "        if self.position == log.head:\n            pieces[-1] += self._live()\n",
@@ -97,7 +97,7 @@ PLAIN_ROW_IDS = Mutant(
     "plain row ids as numbers",
     (
         Change(
-            "log/writer.py",
+            "log/sqlite/writer.py",
             "self._next = max(max(found.last, known_position) + JUMP, clock_s * 1_000_000)",
             "self._next = found.last + 1",
         ),
@@ -108,7 +108,7 @@ PLAIN_ROW_IDS = Mutant(
 
 DEDUP_OFF = Mutant(
     "dedup off",
-    (Change("intake.py", "if message.dup and packets.knows(message.packet_id, hashed):", "if False:"),),
+    (Change("intake/intake.py", "if message.dup and packets.knows(message.packet_id, hashed):", "if False:"),),
     "plain",
     (faults.lose_acknowledgements,),
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 import paho.mqtt.client as paho
 
-from gateway.ingest.drive import Drive
+from gateway.mqtt.drive import Drive
 from tests.crash.edge import topic_of
 from tests.crash.ledger import Key, Ledger, payload_of
 

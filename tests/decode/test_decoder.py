@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from gateway.decode import Decoder, Limits
 from gateway.decode.decoder import MAX_REMEMBERED_CHARACTERS, MAX_ROUTES
-from gateway.devices import Registry
-from gateway.presence import Presence
+from gateway.devices.presence import Presence
+from gateway.devices.registry import Registry
 from gateway.reading import DeviceInfo, Message, MetricInfo, Reading, Rejected
 from gateway.topic import Pattern
 

@@ -8,11 +8,11 @@ from quart import Quart
 
 from gateway.config import Http
 from gateway.counters import Counters, Exposition
-from gateway.devices import Registry
+from gateway.devices.registry import Registry
 from gateway.http.app import make_app
 from gateway.http.streams import Streams
 from gateway.log import Log
-from gateway.readiness import Readiness
+from gateway.stream.readiness import Readiness
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ import pytest
 
 from gateway.config import Http
 from gateway.counters import Counters, Exposition
-from gateway.devices import Registry
+from gateway.devices.registry import Registry
 from gateway.http import parameters
 from gateway.http.app import make_app
 from gateway.http.openapi import PATHS
 from gateway.http.streams import Streams
 from gateway.log import Log
-from gateway.readiness import Readiness
+from gateway.stream.readiness import Readiness
 
 
 def names(path: str) -> set[str]:

@@ -14,13 +14,13 @@ import hypothesis.strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule
 
 from gateway.counters import Counters
-from gateway.crowd import Crowds
-from gateway.cursor import Cursor, Mode, Pace, Plan
-from gateway.devices import Registry
+from gateway.devices.registry import Registry
 from gateway.frame import entry_data
 from gateway.log import Deposit, Log, LogSettings
 from gateway.reading import Entry
 from gateway.selection import Selection, select
+from gateway.stream.crowd import Crowds
+from gateway.stream.cursor import Cursor, Mode, Pace, Plan
 from tests.event_source import EventSource
 from tests.log.parts import HARM, crash, draft, fast_folder, segments
 

@@ -15,8 +15,8 @@ from typing import Any
 from gateway import frame
 from gateway.counters import Counters
 from gateway.log import Deposit, Log, LogSettings
-from gateway.log.files import paths_in
-from gateway.log.segment import PAGE_BYTES
+from gateway.log.sqlite.files import paths_in
+from gateway.log.sqlite.segment import PAGE_BYTES
 from gateway.reading import Draft, Entry, Gap, Kind
 from gateway.selection import ALL, Selection
 

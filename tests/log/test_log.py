@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.log import Deposit, Log, segment, survey
-from gateway.log.packets import MARK
+from gateway.intake.repeats.receipts import MARK
+from gateway.log import Deposit, Log
+from gateway.log.sqlite import segment, survey
 from gateway.reading import Entry, Gap, Page
 from gateway.selection import ALL, select
 from tests.log.parts import (

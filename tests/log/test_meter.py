@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.log import wear, written
+from gateway.log import budget as wear
+from gateway.log.sqlite import written
 from tests.log.parts import append, draft, open_log, wal_of
 
 

@@ -1,0 +1,1 @@
+"""What is known of devices: their state, their presence, and the file that keeps it."""

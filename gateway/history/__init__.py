@@ -1,0 +1,1 @@
+"""What the log holds of a device, for people and programs that ask."""

@@ -1,0 +1,1 @@
+"""What works around the HTTP server: replaced with it, if it is replaced."""

@@ -1,0 +1,1 @@
+"""From messages to drafts: shares of floods, repeats, decoding."""

@@ -1,0 +1,1 @@
+"""Whether a message says something new."""

@@ -1,0 +1,184 @@
+"""What is asked of a segment on disk: its entries, numbers, times, marks and facts, and whether it is sound.
+
+Functions here block; they run in a reader's thread, or before there is one while the log opens, never on the event loop.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+from gateway.frame import entry_frame
+from gateway.log.sqlite.faults import DamagedError, translated_sqlite
+from gateway.log.sqlite.files import MAX_ENTRIES, Facts, Seam, bytes_on_disk, first_of
+from gateway.reading import Entry, Kind
+from gateway.selection import Selection
+
+SCAN_ENTRIES = 32_000
+"""Entries that one read looks at when it searches for few devices: 4 ms of a thread, then others have their turn."""
+
+READ_CACHE_KB = 256
+"""Of a reader, who comes by each page once: SQLite's 2 MB would have to be got from the system for each read."""
+
+_KINDS: dict[bytes, Kind] = {kind.encode(): kind for kind in get_args(Kind)}
+
+
+def _connect(path: Path, mode: Literal["ro", "rw"]) -> sqlite3.Connection:
+    """Where no log lies beside a segment, nobody writes it any more: SQLite then needs none of its shared memory files.
+
+    On a full disk it could not make them, and nothing could be read.
+    """
+    is_ended = not any(path.with_name(path.name + side).exists() for side in ("-wal", "-journal"))
+    options = "immutable=1" if is_ended else f"mode={mode}"
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{options}", uri=True)
+
+
+def check(path: Path) -> None:
+    """Raise DamagedError unless SQLite finds the file sound; 0.2 s for a million entries."""
+    with translated_sqlite("checking", path), closing(_connect(path, "rw")) as connection:
+        (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if answer != "ok":
+            raise DamagedError(f"checking {path}: {answer}")
+
+
+def facts(path: Path) -> Facts | None:
+    """What the shelf needs of a segment, read from it; also folds in what a crash left in its write-ahead log.
+
+    None for one whose beginning was cut short by a kill: no number of it was ever given.
+    """
+    first = first_of(path) or 0
+    with translated_sqlite("reading", path), closing(_connect(path, "rw")) as connection:
+        if not connection.execute("SELECT name FROM sqlite_master WHERE name = 'packet'").fetchone():
+            return None
+        oldest = connection.execute("SELECT seq, received_at_ms FROM entry ORDER BY seq LIMIT 1").fetchone()
+        newest = connection.execute("SELECT seq, received_at_ms FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
+        seams = tuple(Seam(*row) for row in connection.execute("SELECT after, next FROM seam ORDER BY next"))
+    begin, end = oldest or (first, 0), newest or (first - 1, 0)
+    if not seams or seams[-1].next != first or begin[0] < first or end[0] >= first + MAX_ENTRIES:
+        raise DamagedError(f"reading {path}: its numbers do not fit its name")
+    return Facts(path, first, end[0], begin[1], end[1], seams, bytes_on_disk(path))
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that lasts for one page; what was read counts only if the file was in its place all the while."""
+    with translated_sqlite("reading", path):
+        _must_exist(path)
+        with closing(_connect(path, "ro")) as connection:
+            connection.execute(f"PRAGMA cache_size = {-READ_CACHE_KB}")
+            yield connection
+        _must_exist(path)
+
+
+def _must_exist(path: Path) -> None:
+    if not path.exists():
+        raise DamagedError(f"reading {path}: the file is gone")
+
+
+def packets(path: Path, at_least: int) -> list[bytes]:
+    """The newest packet marks, newest batch first: enough whole batches for ``at_least`` bytes, if there are.
+
+    Those of commits without an entry come from a table of their own, and belong behind the entry that was newest then.
+    """
+    batches: list[bytes] = []
+    with _reading(path) as connection:
+        for _after, _batch, marks in connection.execute(_MARKS):
+            batches.append(marks)
+            at_least -= len(marks)
+            if at_least <= 0:
+                break
+    return batches
+
+
+_MARKS = """
+    SELECT seq AS after, 0 AS batch, marks FROM entry WHERE marks IS NOT NULL
+    UNION ALL SELECT coalesce(after, 0), batch, marks FROM packet
+    ORDER BY after DESC, batch DESC
+"""
+
+
+class _Where(NamedTuple):
+    """A selection as a condition of a query. All of it is SQLite's own: a function of ours would take the GIL for each row."""
+
+    text: str
+    patterns: list[str]
+
+
+def _where(selection: Selection) -> _Where:
+    if selection.is_all:
+        return _Where("", [])
+    names = f"device IN ({','.join('?' * len(selection.names))})"
+    globs = [_GLOB_SIGN.sub(r"[\g<0>]", glob) for glob in sorted(selection.globs)]
+    return _Where(f"AND ({' OR '.join([names, *['device GLOB ?'] * len(globs)])})", [*sorted(selection.names), *globs])
+
+
+_GLOB_SIGN = re.compile(r"[?\[]")
+"""Means something in SQLite's GLOB and nothing in ours, which knows `*` alone (sqlite.org/lang_expr.html#glob)."""
+
+_SELECT = "SELECT seq, kind, device, received_at_ms, data FROM entry"
+
+
+def read(path: Path, after: int, until: int, selection: Selection, limit: int) -> tuple[list[Entry], int]:
+    """Up to ``limit`` entries of ``selection`` with ``after < seq <= until``, and the position reached.
+
+    Looks at all of that range where few entries fit; the caller keeps it short, to `SCAN_ENTRIES` at most.
+    """
+    where = _where(selection)
+    query = f"{_SELECT} WHERE seq > ? AND seq <= ? {where.text} ORDER BY seq LIMIT ?"
+    with _reading(path) as connection:
+        # Bytes, because a frame is bytes: else each text would be decoded and encoded again.
+        connection.text_factory = bytes
+        rows = connection.execute(query, [after, until, *where.patterns, limit]).fetchall()
+    entries = _entries(rows, path)
+    return entries, entries[-1].seq if len(entries) == limit else until
+
+
+def _entries(rows: list[tuple[Any, ...]], path: Path) -> list[Entry]:
+    """Rows as they were appended. SQLite keeps no checksums: what bad pages hold must not become a block of its own."""
+    try:
+        text = b" ".join([row[4] for row in rows])
+        text.decode()
+        if b"\n" not in text and b"\r" not in text:
+            return [
+                Entry(seq, kind := _KINDS[kind_], device.decode(), received_at_ms, entry_frame(kind, seq, data))
+                for seq, kind_, device, received_at_ms, data in rows
+            ]
+    except (AttributeError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise DamagedError(f"reading {path}: an entry makes no sense ({error})") from error
+    raise DamagedError(f"reading {path}: an entry makes no sense (a line break in it)")
+
+
+def position_before(path: Path, received_at_ms: int) -> int | None:
+    """The number of the newest entry that arrived before that time, or None when all of the segment came later.
+
+    By bisection, because ``received_at_ms`` never decreases within the log.
+    """
+    with _reading(path) as connection:
+        # Two queries: SQLite finds min and max of one query by a walk over all rows (sqlite.org/optoverview.html#minmax).
+        low, high = connection.execute("SELECT (SELECT min(seq) FROM entry), (SELECT max(seq) FROM entry)").fetchone()
+        found = None
+        while low is not None and low <= high:
+            middle = (low + high) // 2
+            seq, received = connection.execute(
+                "SELECT seq, received_at_ms FROM entry WHERE seq <= ? ORDER BY seq DESC LIMIT 1", [middle]
+            ).fetchone()
+            if received < received_at_ms:
+                found, low = seq, middle + 1
+            else:
+                high = seq - 1
+    return found
+
+
+def numbers(path: Path, after: int, until: int, selection: Selection, kind: Kind | None = None) -> list[int]:
+    """Those of the entries of ``selection`` with ``after < seq <= until``, in order; the caller keeps the range short.
+
+    Forward, because systems read ahead in files only that way.
+    """
+    where = _where(selection)
+    query = f"SELECT seq FROM entry WHERE seq > ? AND seq <= ? {where.text} AND ? IN (kind, '') ORDER BY seq"  # noqa: S608
+    with _reading(path) as connection:
+        return [seq for (seq,) in connection.execute(query, [after, until, *where.patterns, kind or ""]).fetchall()]

@@ -1,0 +1,1 @@
+"""Streams: a position in the log, turned into what a reader gets."""
