@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
+from gateway.clock import Clock
 from gateway.config import Config
 from gateway.counters import Counters, Exposition
 from gateway.decode import Decoder, Limits
-from gateway.devices import store as known
-from gateway.devices.presence import Presence
+from gateway.devices.catch_up import CatchUp
+from gateway.devices.presence import Listening, Presence
 from gateway.devices.registry import Registry
+from gateway.devices.saver import DeviceSaver
+from gateway.devices.store import DeviceStore
 from gateway.errors import LogError
 from gateway.http.app import make_app
 from gateway.http.hypercorn.front import Front
@@ -23,20 +25,15 @@ from gateway.http.hypercorn.server import address_of, allow_files, hypercorn_con
 from gateway.http.streams import Streams
 from gateway.intake.intake import Intake
 from gateway.log import Deposit, Log, LogSettings
+from gateway.log.sqlite.written import thread_bytes
 from gateway.mqtt import embedded
 from gateway.mqtt.session import Session
-from gateway.reading import Gap
-from gateway.selection import ALL
 from gateway.stream.readiness import Readiness
 
 _log = logging.getLogger(__name__)
 
 SAVE_INTERVAL_S = 5.0
-"""How often what changed of our session with the broker is saved, and whether devices are to be saved is asked."""
-
-SAVE_AGE_S, SAVE_ENTRIES = 120.0, 20_000
-"""What is known of devices is saved when that is so old, or so many entries behind: a moment of reading after a kill.
-A save writes each state twice: every 5 s that was 3 GB a day for a hundred devices."""
+"""How often what changed of our session with the broker is saved."""
 
 TRIM_INTERVAL_S = 10.0
 SILENCE_INTERVAL_S = 1.0
@@ -75,10 +72,11 @@ class Gateway:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.counters = Counters()
-        self.registry = Registry(config.limits.max_metrics)
+        self._clock = Clock()
+        self.registry = Registry(config.limits, self._clock)
         self.serving = asyncio.Event()
         self.address = ""
-        self._known_path = Path(config.log.folder) / "devices.sqlite3"
+        self._device_store = DeviceStore(Path(config.log.folder) / "devices.sqlite3")
         limits = config.limits
         self._decoder = Decoder(
             config.patterns(),
@@ -92,7 +90,9 @@ class Gateway:
             ),
         )
         self.log: Log
-        self._presence: Presence
+        self._presence = Presence(self.registry, config.devices, config.units)
+        self._catch_up: CatchUp
+        self._device_saver: DeviceSaver
         self._intake: Intake
         self._session: Session
 
@@ -102,7 +102,7 @@ class Gateway:
         listening = listen(self.config.http)
         broker = None
         try:
-            await self._open_log(stop)
+            await self._open_log()
             if not self.config.mqtt.broker and not stop.is_set():
                 broker = await embedded.start(self.config.embedded_broker)
             if not stop.is_set():
@@ -114,34 +114,25 @@ class Gateway:
             if broker is not None:
                 await broker.stop()
 
-    async def _open_log(self, stop: asyncio.Event) -> None:
+    async def _open_log(self) -> None:
         folder = Path(self.config.log.folder)
         try:
             await asyncio.to_thread(partial(folder.mkdir, parents=True, exist_ok=True))
-            states, position = await asyncio.to_thread(known.load, self._known_path)
+            states, position = await asyncio.to_thread(self._device_store.load)
         except OSError as error:
             raise LogError(f"log.folder {folder} cannot be used: {error.strerror}") from error
         self.registry.load(states, position)
         self.log = await Log.open(log_settings(self.config), self.counters, position)
-        await self._catch_up(stop)
-        self.log.listeners.append(self.registry.apply)
-        limits, devices = self.config.limits, self.config.devices
-        self._presence = Presence(self.registry, limits.max_devices, devices.silent_after_s, self.config.units)
+        self._catch_up = CatchUp(self.log, self.registry, self._clock)
+        await self._catch_up.begin()
+        self._device_saver = DeviceSaver(
+            self.registry, self._device_store, self._clock, thread_bytes, self.log.spent
+        )  # fmt: skip
 
-    async def _catch_up(self, stop: asyncio.Event) -> None:
-        """Read what is newer in the log than what was known of the devices; a long log takes a while, so ``stop`` ends it."""
-        position, began, told = max(self.registry.position, self.log.floor), time.monotonic(), 1.0
-        while position < self.log.head and not stop.is_set():
-            found = await self.log.read(position, ALL, 1000)
-            if isinstance(found, Gap):
-                position = found.floor
-                continue
-            self.registry.apply(found.entries)
-            position = found.position
-            if time.monotonic() - began > told:
-                told += 1
-                done = (position - self.log.floor) / max(1, self.log.head - self.log.floor)
-                _log.info("reading the log to learn of its devices: %.0f %%", 100 * done)
+    async def _listen(self) -> None:
+        """The broker holds the messages until the devices are known."""
+        await self._catch_up.run()
+        await self._session.run()
 
     # --- running -----------------------------------------------------------------------------------------------------
 
@@ -156,17 +147,21 @@ class Gateway:
         self._session.on_new_session = self.log.packets.clear
         self.log.on_room = self._session.resume
         readiness = Readiness(self._faults, self._warnings)
+        if not self.registry.is_current:
+            # The first streams are told at once, not with the first tick.
+            readiness.look()
         streams = Streams(self.log, self.registry, self.counters, http, readiness)
         exposition = Exposition(self.counters, self._gauges(streams))
         app = make_app(http, self.log, self.registry, self.counters, streams, exposition, readiness)
         front = Front(app, streams, http)
         address, serving = address_of(listening, http), hypercorn_config(listening, http)
         works = {
-            "session": self._session.run(),
+            "session": self._listen(),
             "streams": streams.run(),
             "trim": self._trim_forever(),
             "silence": self._watch_silence(),
             "save": self._save_forever(),
+            "devices": self._device_saver.run(),
         }
         if broker is not None:
             works["broker"] = broker.keep()
@@ -190,6 +185,8 @@ class Gateway:
 
     def _faults(self) -> dict[str, str]:
         faults = {}
+        if self._catch_up.fault:
+            faults["devices"] = self._catch_up.fault
         if self._session.fault:
             faults["ingest"] = self._session.fault
         if self.log.failing:
@@ -224,36 +221,29 @@ class Gateway:
             await self.log.trim()
 
     async def _watch_silence(self) -> None:
+        listening = Listening()
         while True:
             await asyncio.sleep(SILENCE_INTERVAL_S)
             self._intake.tell_overflows()
-            since = self._session.connected_since_ms
-            if since is not None:
-                for draft in self._presence.silent(self.log.now_ms(), since):
+            now = self._clock.now()
+            since_s = listening.since_s(self._session.connected_since_ms, now.elapsed_s)
+            if since_s is not None:
+                for draft in self._presence.silent(now, since_s):
                     self.log.append(Deposit([draft], messages=0))
 
     async def _save_forever(self) -> None:
-        saved_s, saved = time.monotonic(), self.registry.position
         while True:
             await asyncio.sleep(SAVE_INTERVAL_S)
             await self._save_session()
-            if time.monotonic() - saved_s >= SAVE_AGE_S or self.registry.position - saved >= SAVE_ENTRIES:
-                saved_s, saved = time.monotonic(), self.registry.position
-                await self._save_devices()
 
     async def _save_session(self) -> None:
         if hasattr(self, "_session") and (write := self._session.changes()):
             await self.log.in_writer(write)
 
-    async def _save_devices(self) -> None:
-        states, position = self.registry.changes()
-        if states:
-            await self.log.in_writer(partial(known.save, self._known_path, states, position))
-
     async def _close_log(self) -> None:
         await self.log.drain()
         await self._save_session()
-        await self._save_devices()
+        await self._device_saver.close()
         await self.log.close()
 
 

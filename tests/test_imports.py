@@ -22,6 +22,9 @@ FLOORS = [
     {"gateway.frame", "gateway.config", "gateway.decode", "gateway.history.buckets"},
     {
         "gateway.stream.conflate",
+        "gateway.devices.wire",
+        "gateway.devices.cadence",
+        "gateway.devices.device",
         "gateway.devices.registry",
         "gateway.devices.store",
         "gateway.log",

@@ -39,8 +39,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.counters import Counters
-from gateway.devices import store as known
-from gateway.devices.registry import Registry
+from gateway.devices.registry import Checkpoint, Registry
+from gateway.devices.store import DeviceStore
 from gateway.errors import LogError
 from gateway.frame import entry_data
 from gateway.log import Deposit
@@ -150,10 +150,10 @@ class TestNumbers:
         self, tmp_path: Path, clock: Clock
     ) -> None:
         first = await self.live(tmp_path / "log")
-        known.save(tmp_path / "devices.sqlite3", {}, first[-1])
+        DeviceStore(tmp_path / "devices.sqlite3").save(Checkpoint({}, first[-1], is_whole=True))
         shutil.rmtree(tmp_path / "log")
         clock.s = 0
-        _, position = known.load(tmp_path / "devices.sqlite3")
+        _, position = DeviceStore(tmp_path / "devices.sqlite3").load()
         assert max(first) < min(await self.live(tmp_path / "log", position))
 
     @pytest.mark.parametrize("harm", HARM[:-1])

@@ -18,18 +18,29 @@ def add_routes(app: Quart, log: Log, registry: Registry) -> None:
     @blueprint.get("/api/devices")
     async def all_devices() -> Response:
         _no_parameters()
+        if not registry.is_current:
+            return _not_yet()
         shown = b",".join(registry.shown(ALL))
         return json_answer(b'{"position":%d,"time":%d,"devices":[%b]}' % (log.head, log.now_ms(), shown))
 
     @blueprint.get("/api/devices/<path:device>")
     async def one_device(device: str) -> Response:
         _no_parameters()
+        if not registry.is_current:
+            return _not_yet()
         if device not in registry:
             return problem(404, "unknown device", device=device)
         (shown,) = registry.shown(Selection(frozenset([device])))
         return json_answer(b'{"position":%d,"time":%d,%b' % (log.head, log.now_ms(), shown[1:]))
 
     app.register_blueprint(blueprint)
+
+
+def _not_yet() -> Response:
+    """A part of the devices would look like all of them. How far the gateway is stands in ``/readyz`` and in every stream."""
+    answer = problem(503, "not ready", detail="reading the log to learn of its devices")
+    answer.headers["Retry-After"] = "1"
+    return answer
 
 
 def _no_parameters() -> None:

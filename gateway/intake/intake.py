@@ -12,7 +12,8 @@ import msgspec
 from gateway.counters import Counters
 from gateway.decode import Decoder
 from gateway.devices.presence import Presence
-from gateway.devices.registry import AlertData, Registry
+from gateway.devices.registry import Registry
+from gateway.devices.wire import AlertData
 from gateway.intake.fair import Fair
 from gateway.intake.repeats.receipts import content_hash
 from gateway.log import Deposit, Log

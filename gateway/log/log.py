@@ -178,6 +178,12 @@ class Log:
 
         await self._write(counting)
 
+    def spent(self, written_bytes: int, fsyncs: int) -> None:
+        """Another file of ours was written: it counts into what the gateway writes a day."""
+        self._written.bytes += written_bytes
+        self._written.fsyncs += fsyncs
+        self._meter.look()
+
     @property
     def wear(self) -> Wear:
         """What is written a day, and the commit interval that follows from it."""

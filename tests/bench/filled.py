@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 from gateway.devices.registry import Registry
-from gateway.log import LogSettings, known
+from gateway.devices.store import DeviceStore
+from gateway.log import LogSettings
 from gateway.log.sqlite.writer import Roll, Writer
 from gateway.reading import Draft
 
@@ -38,7 +39,7 @@ def fill(data: Path, entries: int, devices: int) -> History:
         registry.apply(made[-devices:])
     writer.close()
     # Else the gateway would read all of the log at its start to learn of its devices.
-    known.save(data / "devices.sqlite3", *registry.changes())
+    DeviceStore(data / "devices.sqlite3").save(registry.checkpoint(is_whole=True))
     return History(first, first + entries - 1)
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from gateway.config.table import DevicesSection
 from gateway.decode import Decoder, Limits
 from gateway.decode.decoder import MAX_REMEMBERED_CHARACTERS, MAX_ROUTES
 from gateway.devices.presence import Presence
@@ -208,7 +209,7 @@ def test_no_depth_of_nesting_raises(depth):
 
 
 def test_what_was_decoded_makes_entries_that_the_registry_reads():
-    presence, registry = Presence(Registry(), 10, 300), Registry()
+    presence, registry = Presence(Registry(), DevicesSection()), Registry()
     for decoded in decode("s/d", {"a": 1e100, "b": 2**53 - 1, "c": "\u2028\0", "d": {"value": 1, "unit": "'\""}}):
         drafts = presence.drafts(decoded)
         assert not isinstance(drafts, Rejected)

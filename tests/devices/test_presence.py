@@ -9,29 +9,40 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.devices.presence import SILENT_AFTER_GAPS, Presence
+from gateway.clock import Instant
+from gateway.config.table import DevicesSection, LimitsSection
+from gateway.devices.cadence import SILENT_AFTER_GAPS
+from gateway.devices.presence import Listening, Presence
 from gateway.devices.registry import Registry
 from gateway.frame import numbered
 from gateway.reading import DeviceInfo, Draft, MetricInfo, Reading, Rejected
+from gateway.selection import ALL
+from tests.devices.parts import FakeClock
 
 SILENT_AFTER_MS = 300_000
 
 
 class Station:
-    """A presence whose drafts are appended at once, as with an infinitely fast log."""
+    """A presence whose drafts are appended at once, as with an infinitely fast log.
+
+    Its clocks agree: what is said at a time is said at that many elapsed milliseconds too.
+    """
 
     def __init__(self, max_devices: int = 100, units: dict[str, str] | None = None, max_metrics: int = 200) -> None:
-        self.registry = Registry(max_metrics)
-        self.presence = Presence(self.registry, max_devices, SILENT_AFTER_MS / 1000, units)
+        self.clock = FakeClock(0, 0)
+        self.registry = Registry(LimitsSection(max_devices=max_devices, max_metrics=max_metrics), self.clock)
+        self.presence = Presence(self.registry, DevicesSection(silent_after_s=SILENT_AFTER_MS / 1000), units)
         self.seq = 0
 
     def take(self, said: Reading | DeviceInfo) -> list[dict[str, Any]]:
+        self.clock.is_at(said.received_at_ms)
         drafts = self.presence.drafts(said)
         assert isinstance(drafts, list), drafts
         return self._append(drafts)
 
     def silent(self, now_ms: int, since_ms: int = 0) -> list[str]:
-        return [draft["device"] for draft in self._append(self.presence.silent(now_ms, since_ms))]
+        drafts = self.presence.silent(Instant(now_ms / 1000, now_ms), since_ms / 1000)
+        return [draft["device"] for draft in self._append(drafts)]
 
     def _append(self, drafts: list[Draft]) -> list[dict[str, Any]]:
         for draft in drafts:
@@ -167,7 +178,7 @@ def test_a_status_entry_is_drafted_exactly_when_the_status_changes(steps):
         now += pause
         if what == "tick":
             # A usual pause that is longer would put silence off; these are decided by the registry, and tested above.
-            drafts = station._append(station.presence.silent(now, 0))
+            drafts = station._append(station.presence.silent(Instant(now / 1000, now), 0))
             for each in drafts:
                 assert ("online", True) == (expected[each["device"]], now - heard[each["device"]] > SILENT_AFTER_MS)
                 expected[each["device"]] = "silent"
@@ -258,7 +269,7 @@ def test_metrics_whose_names_never_end_are_not_described_without_end(units):
     for number in range(50):
         station.take(info(1, metrics={f"{number}/y": MetricInfo(unit="W")}))
         station.take(reading(1, **{f"{number}/x": 1}))
-    assert 5 == len(station.presence._announced["a"].metrics) == len(station.registry.get("a").metrics)
+    assert 5 == len(station.registry.admit("a").newest.metrics) == len(station.registry.get("a").metrics)
     assert ["reading"] == [draft["kind"] for draft in station.take(reading(1, **{"new/x": 1}))]
 
 
@@ -278,8 +289,7 @@ def test_what_was_stored_counts_as_announced():
     before.take(info(1, label="Boiler", metrics={"x": MetricInfo(unit="W")}))
     before.take(reading(2))
     after = Station(max_devices=1)
-    after.registry.load(*before.registry.changes())
-    after.presence = Presence(after.registry, 1, 300, {})
+    after.registry.load(*before.registry.checkpoint(is_whole=True)[:2])
     assert ["reading"] == [draft["kind"] for draft in after.take(reading(3))]
     assert [] == after.take(info(4, label="Boiler", metrics={"x": MetricInfo(unit="W")}))
     assert isinstance(after.presence.drafts(reading(5, "b")), Rejected)
@@ -288,3 +298,171 @@ def test_what_was_stored_counts_as_announced():
 def test_a_rejection_is_handed_back():
     rejected = Rejected("empty", "")
     assert rejected is Station().presence.drafts(rejected)
+
+
+class Slow(Station):
+    """A station whose log commits only when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(max_devices=2, max_metrics=3)
+        self.waiting: list[Draft] = []
+
+    def _append(self, drafts: list[Draft]) -> list[dict[str, Any]]:
+        self.waiting += drafts
+        return [{"kind": draft.kind, **json.loads(draft.data)} for draft in drafts]
+
+    def commit(self, count: int) -> None:
+        for draft in self.waiting[:count]:
+            self.seq += 1
+            self.registry.apply(numbered([draft], self.seq), [draft])
+        del self.waiting[:count]
+
+
+def test_a_device_that_is_on_its_way_is_announced_once_and_not_visible() -> None:
+    station = Slow()
+    assert ["device", "reading"] == [draft["kind"] for draft in station.take(reading(1))]
+    assert ["reading"] == [draft["kind"] for draft in station.take(reading(2))]
+    assert (0, False, None, []) == (
+        len(station.registry),
+        "a" in station.registry,
+        station.registry.get("a"),
+        station.registry.shown(ALL),
+    )
+    station.commit(3)
+    assert (1, True, "online") == (len(station.registry), "a" in station.registry, station.status()[0])
+
+
+def test_devices_on_their_way_count_for_the_limit() -> None:
+    station = Slow()
+    station.take(reading(1, "a"))
+    station.take(reading(1, "b"))
+    assert isinstance(station.presence.drafts(reading(1, "c")), Rejected)
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["reading", "retained", "online", "offline", "label", "metric", "commit", "commit"]),
+        st.sampled_from("ab"),
+        st.integers(0, 5),
+    ),
+    max_size=30,
+)
+
+
+def said_of(what: str, device: str, now: int, number: int) -> Reading | DeviceInfo:
+    if what in ("online", "offline"):
+        return info(now, device, availability=what)
+    if what == "label":
+        return info(now, device, label=f"L{number % 2}", model=f"M{number % 3}")
+    if what == "metric":
+        return info(now, device, metrics={f"m{number}": MetricInfo(unit=f"u{now % 2}")})
+    # Whether a retained value is known is asked of what was committed, so this one is always news.
+    return reading(now, device, retained=what == "retained", x=now)
+
+
+@settings(max_examples=200, deadline=None)
+@given(STEPS)
+def test_drafts_are_the_same_however_late_they_are_committed(steps: list[tuple[str, str, int]]) -> None:
+    """What was drafted is known until it is applied, and nothing of it is kept after that."""
+    at_once, late = Station(max_devices=2, max_metrics=3), Slow()
+    for now, (what, device, number) in enumerate(steps, 1):
+        if what == "commit":
+            late.commit(number)
+            continue
+        said = said_of(what, device, now, number)
+        assert at_once.take(said) == late.take(said)
+    late.commit(len(late.waiting))
+    assert at_once.registry.shown(ALL) == late.registry.shown(ALL)
+    assert [None] * len(late.registry) == [device.drafted for device in late.registry.records()]
+
+
+# --- the wall clock steps ----------------------------------------------------------------------------------------------
+
+DAY_S = 86_400
+LISTENING_S = 1.0
+steps_of_the_clock = st.dictionaries(st.integers(0, 60), st.integers(-20 * DAY_S, 20 * DAY_S), max_size=5)
+
+
+class House:
+    """One device on virtual time, and a gateway that may be started again; ``wall_steps`` by reading number."""
+
+    def __init__(self, pause_s: float, wall_steps: dict[int, int], restarts: set[int]) -> None:
+        self.clock = FakeClock()
+        self.pause_s, self.wall_steps, self.restarts = pause_s, wall_steps, restarts
+        self.seq, self.told = 0, []
+        self.start({}, 0)
+
+    def start(self, states: dict[str, bytes], position: int) -> None:
+        self.registry = Registry(LimitsSection(), self.clock)
+        self.registry.load(states, position)
+        self.presence = Presence(self.registry, DevicesSection(silent_after_s=SILENT_AFTER_MS / 1000))
+        self.listening, self.connected_ms = Listening(), self.clock.wall_ms()
+        self.look()
+
+    def look(self) -> None:
+        now = self.clock.now()
+        since_s = self.listening.since_s(self.connected_ms, now.elapsed_s)
+        assert since_s is not None
+        for draft in self.presence.silent(now, since_s):
+            self.told.append(now.elapsed_s)
+            self.append([draft])
+
+    def append(self, drafts: list[Draft]) -> None:
+        entries = numbered(drafts, self.seq + 1)
+        self.seq += len(entries)
+        self.registry.apply(entries, drafts)
+
+    def report(self, count: int) -> None:
+        for number in range(count):
+            self.clock.steps(self.wall_steps.get(number, 0))
+            if number in self.restarts:
+                self.start(*self.registry.checkpoint(is_whole=True)[:2])
+            self.append(self.presence.drafts(reading(self.clock.wall_ms(), "a", x=number)))
+            self.look()
+            self.clock.passes(self.pause_s)
+            self.look()
+
+    def silent_after_s(self) -> float:
+        """Elapsed seconds from the last reading until the device is called silent."""
+        last_s = self.clock.elapsed_s() - self.pause_s
+        while not self.told:
+            self.clock.passes(1)
+            self.look()
+        return self.told[0] - last_s
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from([1, 20, 300]), steps_of_the_clock, st.integers(3, 70))
+def test_no_step_of_the_clock_makes_a_device_silent_or_keeps_it_from_it(
+    pause_s: int, wall_steps: dict[int, int], count: int
+) -> None:
+    stepped, steady = House(pause_s, wall_steps, set()), House(pause_s, {}, set())
+    for house in (stepped, steady):
+        house.report(count)
+        assert [] == house.told
+    assert steady.silent_after_s() == stepped.silent_after_s()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from([1, 20]), st.integers(0, 60), st.integers(-20 * DAY_S, 20 * DAY_S), st.sets(st.integers(1, 60)))
+def test_a_step_does_not_outlive_a_restart_either(pause_s: int, at: int, step_s: int, restarts: set[int]) -> None:
+    """A start knows only the pauses in the log, with the step among them: the device is judged by those of before."""
+    restarts.add(70)  # it is heard once more after the last start
+    stepped, steady = House(pause_s, {at: step_s}, restarts), House(pause_s, {}, restarts)
+    for house in (stepped, steady):
+        house.report(72)
+        assert [] == house.told
+    assert steady.silent_after_s() == stepped.silent_after_s()
+
+
+def test_a_clock_ten_days_ahead_and_back_again_changes_nothing() -> None:
+    house = House(10, {20: 10 * DAY_S, 40: -10 * DAY_S}, {25, 45})
+    house.report(60)
+    assert [] == house.told
+    assert SILENT_AFTER_MS / 1000 + 1 == house.silent_after_s()
+
+
+def test_each_connection_is_listened_to_from_when_it_was_seen() -> None:
+    listening = Listening()
+    asked = [(None, 1), (50, 2), (50, 3), (None, 4), (60, 5), (60, 6), (70, 7)]
+    assert [None, 2, 2, None, 5, 5, 7] == [listening.since_s(ms, now_s) for ms, now_s in asked]

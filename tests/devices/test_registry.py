@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from math import inf
 from typing import Any
 
 import msgspec
@@ -11,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import frame
+from gateway.config.table import DevicesSection, LimitsSection
 from gateway.decode import Decoder, Limits
+from gateway.devices.cadence import GAP_WEIGHT
 from gateway.devices.presence import Presence
-from gateway.devices.registry import GAP_WEIGHT, Registry
+from gateway.devices.registry import Registry
 from gateway.reading import Draft, Entry, Message, Rejected
 from gateway.selection import ALL, select
 from gateway.topic import Pattern
@@ -118,7 +121,7 @@ def test_stored_changes_load_as_the_same_state_and_go_on_alike(log, cut):
     stored: dict[str, bytes] = {}
     for part in (entries[:cut], entries[cut:]):
         kept.apply(part)
-        changed, position = kept.changes()
+        changed, position, _ = kept.checkpoint(is_whole=False)
         stored.update(changed)
     loaded.load(stored, position)
     assert {state.device: state for state in kept} == {state.device: state for state in loaded}
@@ -137,7 +140,7 @@ def exactly(registry: Registry) -> bytes:
 @settings(max_examples=200, deadline=None)
 @given(logs, st.integers(1, 3), st.lists(st.booleans(), min_size=25, max_size=25))
 def test_it_does_not_matter_when_somebody_looks(log, max_metrics, looks):
-    looked, left = Registry(max_metrics), Registry(max_metrics)
+    looked, left = Registry(LimitsSection(max_metrics=max_metrics)), Registry(LimitsSection(max_metrics=max_metrics))
     for each, look in zip(entries_of(log), looks, strict=False):
         looked.apply([each])
         left.apply([each])
@@ -157,7 +160,7 @@ same_names = st.lists(
 @settings(max_examples=100, deadline=None)
 @given(st.tuples(logs, same_names, logs).map(lambda parts: [*parts[0], *parts[1], *parts[2]]), st.integers(1, 4))
 def test_a_reading_that_replaces_another_leaves_the_same_behind(log, max_metrics):
-    folded, left = Registry(max_metrics), Registry(max_metrics)
+    folded, left = Registry(LimitsSection(max_metrics=max_metrics)), Registry(LimitsSection(max_metrics=max_metrics))
     for each in entries_of(log):
         folded.apply([each])
         folded.get(each.device)
@@ -190,7 +193,7 @@ PATTERNS = [
 @settings(max_examples=150, deadline=None)
 @given(messages)
 def test_drafts_give_the_same_state_as_the_frames_that_they_become(sent):
-    decoder, presence = Decoder(PATTERNS, Limits()), Presence(Registry(), 10, 300)
+    decoder, presence = Decoder(PATTERNS, Limits()), Presence(Registry(), DevicesSection())
     decoded = [
         each
         for at, (topic, payload, retain) in enumerate(sent)
@@ -208,8 +211,50 @@ def test_drafts_give_the_same_state_as_the_frames_that_they_become(sent):
 def test_changes_are_those_since_the_last_call():
     registry = Registry()
     registry.apply([entry(1, "reading", "a", 1, {"at": 1, "values": {"x": 1}})])
-    assert (["a"], 1) == (list(registry.changes()[0]), 1)
-    assert ({}, 1) == registry.changes()
+    changed = registry.checkpoint(is_whole=False)
+    assert (["a"], 1, False) == (list(changed.states), changed.position, changed.is_whole)
+    assert ({}, 1, False) == registry.checkpoint(is_whole=False)
+
+
+def test_what_is_given_back_is_in_the_next_checkpoint_with_what_is_known_by_then():
+    registry = Registry()
+    registry.apply([entry(n, "reading", device, 1, {"at": 1, "values": {"x": 1}}) for n, device in enumerate("ab", 1)])
+    failed = registry.checkpoint(is_whole=False)
+    registry.apply([entry(3, "reading", "b", 2, {"at": 2, "values": {"x": 2}})])
+    registry.give_back(failed)
+    again = registry.checkpoint(is_whole=False)
+    assert (failed.states["a"], 3) == (again.states["a"], again.position)
+    assert failed.states["b"] != again.states["b"]
+
+
+def test_a_whole_checkpoint_holds_what_did_not_change_too():
+    registry = Registry()
+    registry.apply([entry(1, "reading", "a", 1, {"at": 1, "values": {"x": 1}})])
+    changed = registry.checkpoint(is_whole=False)
+    assert changed._replace(is_whole=True) == registry.checkpoint(is_whole=True)
+
+
+def test_a_registry_that_catches_up_says_so_and_hears_nobody():
+    registry = Registry()
+    is_current = [registry.is_current]
+    registry.begin_catch_up()
+    is_current.append(registry.is_current)
+    registry.apply([entry(1, "reading", "a", 1, {"at": 1, "values": {"x": 1}})])
+    assert [-inf] == [device.heard_s for device in registry.records()]
+    registry.end_catch_up()
+    is_current.append(registry.is_current)
+    registry.apply([entry(2, "reading", "a", 2, {"at": 2, "values": {"x": 1}})])
+    assert [True, False, True] == is_current
+    assert all(device.heard_s > 0 for device in registry.records())
+
+
+def test_only_max_devices_are_admitted_and_those_of_the_log_always():
+    registry = Registry(LimitsSection(max_devices=1))
+    assert registry.admit("a") is registry.admit("a") is not None
+    assert registry.admit("b") is None
+    registry.apply([entry(1, "reading", "b", 1, {"at": 1, "values": {"x": 1}})])
+    assert (["b"], 1) == ([state.device for state in registry], len(registry))
+    assert registry.admit("b") is not None
 
 
 def test_a_stored_state_that_cannot_be_read_is_left_out():
@@ -222,12 +267,12 @@ def test_a_stored_state_that_cannot_be_read_is_left_out():
 def test_an_alert_moves_the_position_and_nothing_else():
     registry = Registry()
     registry.apply([entry(5, "alert", "nobody", 1, {})])
-    assert ({}, 5) == registry.changes()
+    assert ({}, 5, False) == registry.checkpoint(is_whole=False)
     assert "nobody" not in registry
 
 
 def test_only_the_first_metrics_up_to_the_limit_are_remembered():
-    registry = Registry(max_metrics=2)
+    registry = Registry(LimitsSection(max_metrics=2))
     registry.apply(
         [
             entry(1, "device", "a", 1, {"status": "online", "since": 1, "metrics": {n: {"unit": "W"} for n in "xyz"}}),
@@ -292,5 +337,5 @@ def test_what_is_stored_but_not_for_browsers_is_not_shown():
     registry = Registry()
     registry.apply([entry(n, "reading", "a", n * 9, {"at": 1, "values": {"x": 1}}) for n in (1, 2)])
     assert {"device", "status", "since", "values"} == shown(registry)[0].keys()
-    assert {"last_reading_at_ms", "usual_gap_ms"} <= json.loads(registry.changes()[0]["a"]).keys()
+    assert {"last_reading_at_ms", "usual_gap_ms"} <= json.loads(registry.checkpoint(is_whole=False).states["a"]).keys()
     assert (1, True, None) == (len(registry), "a" in registry, registry.get("b"))

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from gateway.config import load
+from gateway.config.table import DevicesSection
 from gateway.counters import Counters
 from gateway.decode import Decoder, Limits
 from gateway.devices.presence import Presence
@@ -50,7 +51,7 @@ async def stations(tmp_path: Path) -> AsyncIterator[Stations]:
     log = await Log.open(LogSettings(tmp_path, max_waiting_messages=MAX_WAITING), counters)
     log.listeners.append(registry.apply)
     decoder = Decoder(load(None, [], {}).patterns(), Limits())
-    intake = Intake(log, decoder, Presence(registry, 10, 60), registry, counters, MAX_WAITING)
+    intake = Intake(log, decoder, Presence(registry, DevicesSection()), registry, counters, MAX_WAITING)
     intake.source = broker
     yield Stations(log, counters, intake, broker)
     await log.close()
