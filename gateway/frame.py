@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.reading import Draft, Entry, Gap, Kind
+from gateway.reading import ByeReason, Draft, Entry, Gap, Kind
 
 VISIBLE_EVERY = 3
 """Of so many heartbeats in a row one is an event with data: what a page sees of a quiet stream, every 45 s by default."""
@@ -79,7 +79,7 @@ def gap(gap_: Gap) -> bytes:
     return b"event: gap\nid: %d\ndata: %b\n\n" % (gap_.floor, _encode(gap_))
 
 
-def bye(reason: str, retry_ms: int) -> bytes:
+def bye(reason: ByeReason, retry_ms: int) -> bytes:
     """The gateway ends the stream; ``retry_ms`` differs from client to client, so that nobody returns in step."""
     return b"event: bye\nretry: %d\ndata: %b\n\n" % (retry_ms, _encode({"reason": reason}))
 

@@ -19,6 +19,12 @@ Kind = Literal["reading", "device", "alert"]
 
 Availability = Literal["online", "offline"]
 
+ByeReason = Literal["stopping", "busy"]
+"""Why the gateway ends a stream: it stops, or too many streams are open."""
+
+Station = Literal["ingest", "append", "devices"]
+"""Where something can stand in the way of readings: at the broker, on the way into the log, or in learning of the devices."""
+
 Reason = Literal[
     "bad_json",
     "bad_name",

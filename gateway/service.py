@@ -28,7 +28,7 @@ from gateway.log import Deposit, Log, LogSettings
 from gateway.log.sqlite.written import thread_bytes
 from gateway.mqtt import embedded
 from gateway.mqtt.session import Session
-from gateway.stream.readiness import Readiness
+from gateway.stream.readiness import Readiness, Told
 
 _log = logging.getLogger(__name__)
 
@@ -147,9 +147,8 @@ class Gateway:
         self._session.on_new_session = self.log.packets.clear
         self.log.on_room = self._session.resume
         readiness = Readiness(self._faults, self._warnings)
-        if not self.registry.is_current:
-            # The first streams are told at once, not with the first tick.
-            readiness.look()
+        # The first streams are told the truth at once, not with the first tick.
+        readiness.look()
         streams = Streams(self.log, self.registry, self.counters, http, readiness)
         exposition = Exposition(self.counters, self._gauges(streams))
         app = make_app(http, self.log, self.registry, self.counters, streams, exposition, readiness)
@@ -183,8 +182,8 @@ class Gateway:
             if isinstance(result, Exception):
                 raise result
 
-    def _faults(self) -> dict[str, str]:
-        faults = {}
+    def _faults(self) -> Told:
+        faults: Told = {}
         if self._catch_up.fault:
             faults["devices"] = self._catch_up.fault
         if self._session.fault:
@@ -193,7 +192,7 @@ class Gateway:
             faults["append"] = self.log.failing
         return faults
 
-    def _warnings(self) -> dict[str, str]:
+    def _warnings(self) -> Told:
         return {"ingest": self._session.warning} if self._session.warning else {}
 
     def _gauges(self, streams: Streams) -> dict[str, Callable[[], float]]:

@@ -5,6 +5,9 @@ const PATIENCE_MS = 15_000;
 
 const base = new URL(".", import.meta.url);
 
+/** The gateway serves, but does not know all devices yet: ask again after a second. */
+export class NotReadyError extends Error {}
+
 // A device's name may hold slashes, which stay; everything else that means something in an address does not.
 function path(name) {
   return name.split("/").map(encodeURIComponent).join("/");
@@ -12,6 +15,12 @@ function path(name) {
 
 export function streamAddress(position) {
   return new URL(`api/stream?after=${position}`, base).href;
+}
+
+// A 503 without this body is a proxy's: then the gateway is not there.
+async function refuseNotReady(answer) {
+  const { error, detail } = await answer.json().catch(() => ({}));
+  if (error === "not ready") throw new NotReadyError(detail);
 }
 
 async function getJson(address, signal) {
@@ -22,6 +31,7 @@ async function getJson(address, signal) {
     signal: signal ? AbortSignal.any([signal, patience]) : patience,
   });
   if (answer.status === 404) return undefined;
+  if (answer.status === 503) await refuseNotReady(answer);
   if (!answer.ok) throw new Error(`${address}: ${answer.status}`);
   return answer.json();
 }

@@ -3,8 +3,6 @@
 import { element } from "./element.js";
 import { lines } from "./readiness.js";
 
-const LEADS = { fault: "No readings come in: ", warning: "Readings may be lost: " };
-
 export class Banner {
   #node;
   #shown = "";
@@ -20,6 +18,6 @@ export class Banner {
     // A screen reader hears each change of the node.
     if (now === this.#shown) return;
     this.#shown = now;
-    this.#node.replaceChildren(...told.map(({ kind, text }) => element("p", { class: kind }, LEADS[kind] + text)));
+    this.#node.replaceChildren(...told.map(({ kind, text }) => element("p", { class: kind }, text)));
   }
 }

@@ -8,9 +8,11 @@ import { formatClock } from "./format.js";
 // A gap a day for three weeks; the oldest is forgotten first.
 const LIMIT = 20;
 
-const REASONS = new Map([
+/** The words for each reason of a gap; `tests/web/words.test.mjs` holds it to the gateway's own list. */
+export const REASONS = new Map([
   ["expired", "expired"],
   ["corrupt", "a damaged part of the log was set aside"],
+  ["lost", "the newest entries did not survive a power cut"],
   ["ahead", "the gateway's log is a new one"],
 ]);
 

@@ -33,6 +33,8 @@ export class Link {
   #opened_at = 0;
   #heard_at = 0;
   #greeted = false;
+  // Whether this connection has said what stands in the way of readings, or has shown that there is nothing to say.
+  #is_readiness_told = false;
   #replayed = 0;
 
   /** "I have everything up to and including this"; null before `open`. */
@@ -127,27 +129,39 @@ export class Link {
     this.#replayed = 0;
     this.#become({ kind: "hello", position, head });
     this.#tell({ event: "time", data: { time, heard_at: this.#heard_at } });
+    this.#is_readiness_told = false;
+  }
+
+  // A fault is told right after `hello`. Whatever else comes first shows that there is none; until then what was told
+  // before may still be true, and stays: taken away and told again, it would be read out twice.
+  #concludeReadiness() {
+    if (this.#is_readiness_told) return;
+    this.#is_readiness_told = true;
     this.#tell({ event: "gateway", data: CLEAR });
   }
 
   #gateway(event) {
+    this.#is_readiness_told = true;
     this.#tell({ event: "gateway", data: this.#hear(event) });
   }
 
   #live(event) {
     this.#hear(event);
+    this.#concludeReadiness();
     this.#become({ kind: "live" });
   }
 
   /** Every third heartbeat is an event: a quiet stream that is alive. Its position is as good as an entry's. */
   #heartbeat(event) {
     const { position, time } = this.#hear(event);
+    this.#concludeReadiness();
     if (position > this.position) this.position = position;
     this.#tell({ event: "time", data: { time, heard_at: this.#heard_at } });
   }
 
   #entry(kind, event) {
     const data = this.#hear(event);
+    this.#concludeReadiness();
     const position = Number(event.lastEventId);
     if (!(position > this.position)) return;
     this.position = position;
@@ -167,6 +181,7 @@ export class Link {
 
   #gap(event) {
     const data = this.#hear(event);
+    this.#concludeReadiness();
     // Not only upwards: after "ahead" the numbers are those of another log.
     this.position = Number(event.lastEventId);
     this.#tell({ event: "gap", position: this.position, data });

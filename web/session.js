@@ -6,6 +6,7 @@
 // tab has every entry. When it lies above the snapshot's position (another tab started the link a moment later) there
 // would be a hole between the two: a newer snapshot closes it.
 
+import { NotReadyError } from "./api.js";
 import { IDLE } from "./status.js";
 
 // Held while a snapshot is under way; more, and a new snapshot is cheaper.
@@ -97,7 +98,13 @@ export class Session {
 
   #fail(error, signal) {
     console.warn("no snapshot:", error);
-    this.#setFailed(this.#failed ?? { phase: "disconnected", since: Date.now() });
+    const is_starting = error instanceof NotReadyError;
+    // It is there, and has said when to ask again.
+    if (is_starting) this.#attempts = 0;
+    const failed = is_starting
+      ? { phase: "starting", why: error.message }
+      : { phase: "disconnected", since: Date.now() };
+    this.#setFailed(this.#failed?.phase === failed.phase ? this.#failed : failed);
     this.#later(signal);
   }
 

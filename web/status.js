@@ -7,6 +7,12 @@ export const IDLE = Object.freeze({ phase: "connecting" });
 // Event ids are not dense: each start of the gateway leaps by at least this, so a larger distance counts no entries.
 const LEAP = 1_000_000;
 
+/** The phase that each reason of a `bye` leads to; `tests/web/words.test.mjs` holds it to the gateway's own list. */
+export const BYE_PHASES = new Map([
+  ["stopping", "stopping"],
+  ["busy", "busy"],
+]);
+
 /** The state after `event`, whose `kind` is one of those below. */
 export function after(state, event) {
   switch (event.kind) {
@@ -19,7 +25,7 @@ export function after(state, event) {
     case "live":
       return { phase: "live" };
     case "bye":
-      return { phase: event.reason === "busy" ? "busy" : "stopping", since: event.now };
+      return { phase: BYE_PHASES.get(event.reason) ?? "stopping", since: event.now };
     case "lost":
       if (state.phase === "disconnected" || state.phase === "busy") return state;
       return { phase: "disconnected", since: state.since ?? event.now, restarting: state.phase === "stopping" };
@@ -50,6 +56,8 @@ export function sentence(state, now_ms = Date.now()) {
       return "stopping (the gateway restarts)";
     case "busy":
       return `busy: too many streams are open, trying again (since ${formatClock(state.since, now_ms)})`;
+    case "starting":
+      return `the gateway is starting: ${state.why}`;
     case "disconnected":
       return disconnected(state, now_ms);
     default:

@@ -17,6 +17,7 @@ from gateway.devices.registry import Registry
 from gateway.http.hypercorn.connection import chunk
 from gateway.http.parameters import EARLIEST, Args, Last, Since, Start, StreamParameters, stream_parameters
 from gateway.log import Log
+from gateway.reading import ByeReason
 from gateway.selection import Selection
 from gateway.stream.crowd import Crowds, Line
 from gateway.stream.cursor import Cursor, Pace, Plan
@@ -93,7 +94,8 @@ class Streams:
     def _busy(self) -> bytes:
         self._counters.streams_refused_total += 1
         busy_ms = random.randint(*BUSY_RETRY_MS)  # noqa: S311 - spreads clients, guards nothing
-        reason, retry_ms = ("stopping", self._pace.retry_ms()) if self._closing else ("busy", busy_ms)
+        reason: ByeReason = "stopping" if self._closing else "busy"
+        retry_ms = self._pace.retry_ms() if self._closing else busy_ms
         return frame.retry(retry_ms) + frame.bye(reason, retry_ms)
 
     async def run(self) -> None:

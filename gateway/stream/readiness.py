@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gateway import frame
+from gateway.reading import Station
 
-Told = dict[str, str]
+Told = dict[Station, str]
 """A sentence for people by station, such as ``{"ingest": "cannot connect to …"}``; empty when all is well."""
 
 

@@ -163,13 +163,51 @@ test("a replay that is too long ends in asking for everything anew", () => {
   assert.equal(false, link.isOpen);
 });
 
-test("what stands in the way is told, and forgotten with the connection that told it", () => {
-  const readiness = () => told.filter(({ event }) => event === "gateway").map(({ data }) => data.status);
-  link.open(10);
+const FAULT = { status: "not ready", faults: { ingest: "no broker" }, warnings: {} };
+const readiness = () => told.filter(({ event }) => event === "gateway").map(({ data }) => data.status);
+
+test("what stands in the way stays until the next connection says what is true now", () => {
   newest().hello(10);
-  newest().fire("gateway", "", { status: "not ready", faults: { ingest: "no broker" }, warnings: {} });
+  newest().fire("gateway", "", FAULT);
+  newest().break({ forGood: false });
   newest().hello(10);
-  assert.deepEqual(["ready", "not ready", "ready"], readiness());
+  assert.deepEqual(["not ready"], readiness());
+  newest().fire("live", "", { position: 10 });
+  assert.deepEqual(["not ready", "ready"], readiness());
+});
+
+test("a fault that is still there is never taken away in between", () => {
+  for (let i = 0; i < 3; i += 1) {
+    newest().hello(10);
+    newest().fire("gateway", "", FAULT);
+    newest().fire("live", "", { position: 10 });
+    newest().fire("message", 11 + i, {});
+    newest().break({ forGood: i === 0 });
+    pass(2);
+  }
+  assert.deepEqual(["not ready", "not ready", "not ready"], readiness());
+});
+
+for (const [what, fire] of [
+  ["live", (source) => source.fire("live", "", { position: 10 })],
+  ["an entry", (source) => source.fire("message", 11, {})],
+  ["an entry that was had already", (source) => source.fire("device", 9, {})],
+  ["a heartbeat", (source) => source.fire("heartbeat", 10, { position: 10, time: 1 })],
+  ["a gap", (source) => source.fire("gap", 12, { reason: "expired" })],
+]) {
+  test(`${what} after hello shows that nothing stands in the way, once`, () => {
+    newest().hello(10);
+    assert.deepEqual([], readiness());
+    fire(newest());
+    fire(newest());
+    assert.deepEqual(["ready"], readiness());
+  });
+}
+
+test("a bye says nothing of what stands in the way", () => {
+  newest().hello(10);
+  newest().fire("bye", "", { reason: "stopping" });
+  assert.deepEqual([], readiness());
 });
 
 test("an alert is an entry with a position", () => {

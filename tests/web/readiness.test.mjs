@@ -9,8 +9,8 @@ test("faults come before warnings", () => {
   const said = { status: "not ready", faults: { ingest: "no broker" }, warnings: { ingest: "a short queue" } };
   assert.deepEqual(
     [
-      { kind: "fault", text: "no broker" },
-      { kind: "warning", text: "a short queue" },
+      { kind: "fault", text: "No readings come in: no broker" },
+      { kind: "warning", text: "Readings may be lost: a short queue" },
     ],
     lines(said),
   );

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
+import { NotReadyError } from "../../web/api.js";
 import { Session } from "../../web/session.js";
 
 let take;
@@ -106,6 +107,24 @@ test("a gateway that does not answer is told as a lost connection, and asked aga
   await answer(10);
   assert.notEqual("disconnected", session.state.phase);
   assert.equal(1, page.snapshots);
+});
+
+test("a gateway that starts is told as that, asked again soon each time, and told apart from one that is lost", async () => {
+  for (let i = 0; i < 5; i += 1) {
+    answers.shift().reject(new NotReadyError("reading the log"));
+    await settle();
+    assert.deepEqual({ phase: "starting", why: "reading the log" }, session.state);
+    mock.timers.tick(1_500);
+    await settle();
+  }
+  answers.shift().reject(new Error("gone"));
+  await settle();
+  assert.equal("disconnected", session.state.phase);
+  mock.timers.tick(3_500);
+  await settle();
+  await answer(10);
+  assert.deepEqual(["starting", "disconnected", "connecting"], page.states);
+  assert.deepEqual([10], started);
 });
 
 test("a tab that the hub let go joins again", async () => {

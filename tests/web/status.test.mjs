@@ -44,3 +44,9 @@ test("a busy gateway is told apart from a lost one", () => {
   ];
   assert.match(said(...events), /^busy: too many streams/);
 });
+
+test("a gateway that starts says what it does", () => {
+  const state = { phase: "starting", why: "reading the log to learn of its devices" };
+  assert.equal("the gateway is starting: reading the log to learn of its devices", sentence(state));
+  assert.equal(false, isLive(state));
+});

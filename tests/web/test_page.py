@@ -345,6 +345,49 @@ def test_the_page_says_what_stands_in_the_way_of_readings_and_what_was_dropped(
         each.wait_for_selector("#gateway p", state="detached")
 
 
+def test_a_fault_that_lasts_is_not_taken_away_when_the_stream_begins_anew(
+    context: Any, mosquitto: Any, make_gateway: Any
+) -> None:
+    """A screen reader hears each change of the banner."""
+    gateway = make_gateway("--broker", mosquitto.url).start()
+    page = _open(context, gateway)
+    mosquitto.stop()
+    page.wait_for_selector("#gateway .fault")
+    page.evaluate("""() => {
+      const banner = document.querySelector("#gateway");
+      globalThis.heard = [];
+      new MutationObserver(() => heard.push(banner.innerText)).observe(banner, { childList: true, subtree: true });
+    }""")
+    for _ in range(3):
+        gateway.stop()
+        page.wait_for_selector("#status[data-phase=disconnected]")
+        assert "No readings come in: " in page.inner_text("#gateway")
+        gateway.start(wait_ready=False)
+        gateway.wait_serving()
+        page.wait_for_selector("#status[data-phase=live]")
+        wait_until(lambda: "cannot connect to" in gateway.faults().get("ingest", ""))
+        page.wait_for_function("() => document.querySelector('#gateway').innerText.includes('cannot connect to')")
+    assert "" not in page.evaluate("heard")
+    mosquitto.start()
+    page.wait_for_selector("#gateway p", state="detached")
+    assert "" == page.evaluate("heard").pop()
+
+
+def test_a_gateway_that_does_not_know_its_devices_yet_is_told_and_asked_again(context: Any, gateway: Any) -> None:
+    answers = [
+        {"status": 503, "headers": {"Retry-After": "1"}, "json": {"error": "not ready", "detail": "reading the log"}}
+    ] * 2
+    context.route(
+        "**/api/devices", lambda route: route.fulfill(**answers.pop()) if answers else route.continue_()
+    )  # fmt: skip
+    page = context.new_page()
+    page.goto(gateway.url)
+    page.wait_for_selector("#status[data-phase=starting]")
+    assert "the gateway is starting: reading the log" == page.inner_text("#status-text")
+    page.wait_for_selector("#status[data-phase=live]")
+    assert [] == answers
+
+
 def test_a_retained_value_says_that_its_age_is_unknown(
     context: Any, make_gateway: Callable[..., Any], mosquitto: Any
 ) -> None:
