@@ -31,8 +31,9 @@ def learned_pause_ms(usual_ms: float, pause_ms: float) -> float:
         return usual_ms
     if not usual_ms:
         return min(pause_ms, LONGEST_FIRST_MS)
-    bounded_ms = min(pause_ms, max(SILENT_AFTER_GAPS * usual_ms, SHORTEST_BOUND_MS))
-    return usual_ms + (bounded_ms - usual_ms) * GAP_WEIGHT
+    if pause_ms > SHORTEST_BOUND_MS and pause_ms > SILENT_AFTER_GAPS * usual_ms:
+        pause_ms = max(SILENT_AFTER_GAPS * usual_ms, SHORTEST_BOUND_MS)
+    return usual_ms + (pause_ms - usual_ms) * GAP_WEIGHT
 
 
 def learned_pause_s(usual_s: float, pause_s: float) -> float:

@@ -95,31 +95,32 @@ class Device:
 
     # --- entries -----------------------------------------------------------------------------------------------------
 
-    def apply_reading(self, reading: ReadingData, received_at_ms: int, max_metrics: int) -> bool:
+    def apply_reading(self, reading: ReadingData, received_at_ms: int, max_metrics: int, now_s: float | None) -> bool:
         """Keep the newest reading for later: mostly the next one replaces it before anybody looks.
 
-        Returns whether the state had been whole before, so that it changed with this reading.
+        ``now_s`` is None for one that is read from the log again: it is not heard now. Returns whether no other reading
+        waited, so that the state had been whole and was shown.
         """
         newer, waiting = Waiting(reading, received_at_ms, tuple(reading.values)), self._waiting
-        if waiting is not None and not newer.replaces(waiting):
-            self._fold(waiting, max_metrics)
         self._waiting = newer
-        self._shown = None
+        if waiting is None:
+            self._shown = None
+        elif not newer.replaces(waiting):
+            self._fold(waiting, max_metrics)
+        if not reading.retained:
+            state = self.state
+            if now_s is not None and now_s > self.heard_s:
+                self._hear(now_s)
+            if last_ms := state.last_reading_at_ms:
+                state.usual_gap_ms = learned_pause_ms(state.usual_gap_ms, received_at_ms - last_ms)
+            state.last_reading_at_ms = received_at_ms
         return waiting is None
 
-    def hear(self, received_at_ms: int, now_s: float | None) -> None:
-        """A live reading arrived: learn its pause. ``now_s`` is None for one that was read from the log again.
-
-        Readings that are committed together count as one for the pause in elapsed seconds.
-        """
-        state = self.state
-        if now_s is not None and now_s > self.heard_s:
-            usual_s = self.usual_s
-            self._usual_s = usual_s if self.heard_s == -inf else learned_pause_s(usual_s, now_s - self.heard_s)
-            self.heard_s = now_s
-        if state.last_reading_at_ms:
-            state.usual_gap_ms = learned_pause_ms(state.usual_gap_ms, received_at_ms - state.last_reading_at_ms)
-        state.last_reading_at_ms = received_at_ms
+    def _hear(self, now_s: float) -> None:
+        """Learn the pause in elapsed seconds; readings that are committed together count as one."""
+        usual_s = self.usual_s
+        self._usual_s = usual_s if self.heard_s == -inf else learned_pause_s(usual_s, now_s - self.heard_s)
+        self.heard_s = now_s
 
     @property
     def usual_s(self) -> float:

@@ -44,7 +44,7 @@ class Presence:
     def _of_reading(self, reading: Reading, device: Device) -> list[Draft]:
         if reading.retained and self._says_nothing_new(reading):
             return []
-        before, drafts = device.newest.status, []
+        before, drafts = (device.drafted or device.state).status, []
         status: Status = before if reading.retained else "online"
         metrics = self._configured(reading, device) if self._units else {}
         # The status of a new device is unknown, so a live reading always changes it.

@@ -83,7 +83,9 @@ class Registry:
         for entry, content in zip(entries, contents, strict=True):
             if entry.kind == "reading":
                 reading = content if isinstance(content, ReadingData) else _decode_reading(entry_data(entry))
-                self._apply_reading(reading, entry.received_at_ms, now_s)
+                device = self._committed(reading.device)
+                if device.apply_reading(reading, entry.received_at_ms, self.max_metrics, now_s):
+                    self._dirty.add(reading.device)
             elif entry.kind == "device":
                 told = content if isinstance(content, DeviceData) else _decode_device(entry_data(entry))
                 self._committed(told.device).apply_device(told, self.max_metrics, now_s)
@@ -91,16 +93,11 @@ class Registry:
         if entries:
             self.position = entries[-1].seq
 
-    def _apply_reading(self, reading: ReadingData, received_at_ms: int, now_s: float | None) -> None:
-        device = self._committed(reading.device)
-        if device.apply_reading(reading, received_at_ms, self.max_metrics):
-            self._dirty.add(reading.device)
-        if not reading.retained:
-            device.hear(received_at_ms, now_s)
-
     def _committed(self, name: str) -> Device:
         """The record of a device that the log holds an entry of: it was let in, by whatever limits held then."""
-        device = self._devices.get(name) or self._add(name)
+        device = self._devices.get(name)
+        if device is None:
+            device = self._add(name)
         if not device.is_committed:
             device.is_committed = True
             self._visible += 1
