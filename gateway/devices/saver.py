@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from gateway.clock import Clock
 from gateway.devices.registry import Checkpoint, Registry
 from gateway.devices.store import DeviceStore, Saved
-
-_log = logging.getLogger(__name__)
 
 LOOK_INTERVAL_S = 5.0
 """How often it is asked whether a save is due; a failed save is made again after it."""
