@@ -11,12 +11,13 @@ from typing import Any
 
 import msgspec
 
-from gateway.reading import ByeReason, Draft, Entry, Gap, Kind
+from gateway.reading import ByeReason, Draft, Entry, Gap, Kind, project
 
 VISIBLE_EVERY = 3
-"""Of so many heartbeats in a row one is an event with data: what a page sees of a quiet stream, every 45 s by default."""
+"""Each third heartbeat in a row is an event with data: what a page sees of a quiet stream, every 45 s by default."""
 
 _encode = msgspec.json.encode
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 _READING = b"id: %d\ndata: %b\n\n"
 _DATA = b"\ndata: "
 
@@ -46,6 +47,20 @@ def entry_data(entry: Entry) -> bytes:
     """The JSON text in an entry's frame."""
     frame = entry.frame
     return frame[frame.index(_DATA) + len(_DATA) : -2]
+
+
+def entry_content(entry: Entry) -> dict[str, Any]:
+    """What the JSON text in an entry's frame says, decoded."""
+    return _decode(entry_data(entry))
+
+
+def projected(entry: Entry, metrics: frozenset[str]) -> bytes | None:
+    """The block of an entry with only ``metrics``; None when it is a reading that has none of them."""
+    if entry.kind != "reading" or not metrics:
+        return entry.frame
+    data = entry_content(entry)
+    data["values"] = project(data["values"], metrics)
+    return reading(data, entry.seq) if data["values"] else None
 
 
 def hello(position: int, floor: int, head: int, time_ms: int, mode: str) -> bytes:
@@ -95,6 +110,21 @@ def retry(retry_ms: int) -> bytes:
 
 
 def reading(data: dict[str, Any], seq: int | None) -> bytes:
-    """A reading made for one stream (projected or merged), with its id or, inside a conflated group, without."""
+    """A reading made for one stream (projected or merged); without an id when ``seq`` is None."""
     text = _encode(data)
-    return b"data: %b\n\n" % text if seq is None else b"id: %d\ndata: %b\n\n" % (seq, text)
+    return b"data: %b\n\n" % text if seq is None else _READING % (seq, text)
+
+
+def device(data: dict[str, Any]) -> bytes:
+    """A status made of several for one stream; without an id."""
+    return b"event: device\ndata: %b\n\n" % _encode(data)
+
+
+def alert(text: bytes) -> bytes:
+    """An alert as JSON text; without an id."""
+    return b"event: alert\ndata: %b\n\n" % text
+
+
+def with_id(position: int, block: bytes) -> bytes:
+    """A block that has no id, with ``position`` as its id."""
+    return b"id: %d\n" % position + block

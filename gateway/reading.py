@@ -7,7 +7,8 @@ Times are Unix milliseconds; ``received_at_ms`` is our clock, ``measured_at_ms``
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -16,6 +17,27 @@ Value = float | int | bool | str
 
 Kind = Literal["reading", "device", "alert"]
 """What an entry is; an `alert` tells that readings of its device were dropped."""
+
+_T = TypeVar("_T")
+
+
+def project(values: Mapping[str, _T], metrics: frozenset[str]) -> dict[str, _T]:
+    """Those of ``values``, by metric, whose metric is in ``metrics``; all of them when no metric is named."""
+    if not metrics:
+        return dict(values)
+    return {metric: value for metric, value in values.items() if metric in metrics}
+
+
+class Wanted(NamedTuple):
+    """Which entries count when entries are counted: those of ``kind``, or of any kind when it is None.
+
+    With ``metrics`` a reading that has none of them does not count; a reading with one of them does, and so does an entry
+    of another kind.
+    """
+
+    kind: Kind | None = None
+    metrics: frozenset[str] = frozenset()
+
 
 Availability = Literal["online", "offline"]
 
@@ -124,6 +146,16 @@ class Page(msgspec.Struct, frozen=True):
 
     entries: list[Entry]
     position: int
+
+
+class Place(NamedTuple):
+    """Where a time lies in the log: after ``position`` lies everything held that arrived at that time or later.
+
+    ``is_whole`` is whether nothing that arrived since that time has been removed or lost.
+    """
+
+    position: int
+    is_whole: bool
 
 
 GapReason = Literal["expired", "corrupt", "lost", "ahead"]

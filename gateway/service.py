@@ -20,15 +20,18 @@ from gateway.devices.saver import DeviceSaver
 from gateway.devices.store import DeviceStore
 from gateway.errors import LogError
 from gateway.http.app import make_app
+from gateway.http.gate import Gate
+from gateway.http.hypercorn.connection import chunk
 from gateway.http.hypercorn.front import Front
 from gateway.http.hypercorn.server import address_of, allow_files, hypercorn_config, listen, serve_until
-from gateway.http.streams import Streams
 from gateway.intake.intake import Intake
 from gateway.log import Deposit, Log, LogSettings
 from gateway.log.sqlite.written import thread_bytes
 from gateway.mqtt import embedded
 from gateway.mqtt.session import Session
 from gateway.stream.readiness import Readiness, Told
+from gateway.stream.sources import Sources
+from gateway.stream.streams import Streams
 
 _log = logging.getLogger(__name__)
 
@@ -71,9 +74,9 @@ class Gateway:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.clock = Clock()
         self.counters = Counters()
-        self._clock = Clock()
-        self.registry = Registry(config.limits, self._clock)
+        self.registry = Registry(config.limits, self.clock)
         self.serving = asyncio.Event()
         self.address = ""
         self._device_store = DeviceStore(Path(config.log.folder) / "devices.sqlite3")
@@ -123,10 +126,10 @@ class Gateway:
             raise LogError(f"log.folder {folder} cannot be used: {error.strerror}") from error
         self.registry.load(states, position)
         self.log = await Log.open(log_settings(self.config), self.counters, position)
-        self._catch_up = CatchUp(self.log, self.registry, self._clock)
+        self._catch_up = CatchUp(self.log, self.registry, self.clock)
         await self._catch_up.begin()
         self._device_saver = DeviceSaver(
-            self.registry, self._device_store, self._clock, thread_bytes, self.log.spent
+            self.registry, self._device_store, self.clock, thread_bytes, self.log.spent
         )  # fmt: skip
 
     async def _listen(self) -> None:
@@ -149,10 +152,11 @@ class Gateway:
         readiness = Readiness(self._faults, self._warnings)
         # The first streams are told the truth at once, not with the first tick.
         readiness.look()
-        streams = Streams(self.log, self.registry, self.counters, http, readiness)
+        sources = Sources(self.log, self.registry, readiness, self.counters, self.clock)
+        streams = Streams(sources, http, chunk)
         exposition = Exposition(self.counters, self._gauges(streams))
-        app = make_app(http, self.log, self.registry, self.counters, streams, exposition, readiness)
-        front = Front(app, streams, http)
+        gate = Gate(make_app(sources, exposition), streams.serve, http, sources)
+        front = Front(gate, self.clock)
         address, serving = address_of(listening, http), hypercorn_config(listening, http)
         works = {
             "session": self._listen(),
@@ -224,7 +228,7 @@ class Gateway:
         while True:
             await asyncio.sleep(SILENCE_INTERVAL_S)
             self._intake.tell_overflows()
-            now = self._clock.now()
+            now = self.clock.now()
             since_s = listening.since_s(self._session.connected_since_ms, now.elapsed_s)
             if since_s is not None:
                 for draft in self._presence.silent(now, since_s):

@@ -17,14 +17,12 @@ import pytest
 
 from gateway.config import Config, to_toml
 from gateway.config.source import _build
-from gateway.counters import Counters
-from gateway.devices.registry import Registry
 from gateway.http.app import make_app
-from gateway.http.streams import Streams
+from gateway.http.streams import ROUTES
 from gateway.log import Log
 from gateway.reading import GapReason
-from gateway.stream.readiness import Readiness
 from tests.conftest import ROOT, GatewayProcess, Mosquitto, need
+from tests.stream.parts import sources_of
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -151,10 +149,9 @@ def test_config_toml_is_what_the_code_says() -> None:
 
 
 async def test_the_wire_lists_exactly_the_routes_of_the_app(log: Log) -> None:
-    counters, registry, http = Counters(), Registry(), Config().http
-    streams = Streams(log, registry, counters, http, Readiness())
-    app = make_app(http, log, registry, counters, streams, _NoMetrics(), Readiness())  # type: ignore[arg-type] # not asked
-    routes = {re.sub(r"<path:(\w+)>", r"<\1>", rule.rule) for rule in app.url_map.iter_rules()} - {"/<name>"}
+    app = make_app(sources_of(log), _NoMetrics())  # type: ignore[arg-type] # not asked
+    rules = [*ROUTES, *(rule.rule for rule in app.url_map.iter_rules())]
+    routes = {re.sub(r"<path:(\w+)>", r"<\1>", rule) for rule in rules} - {"/<name>"}
     shown = set(re.findall(r"`?GET (/[\w/.<>]*)", WIRE))
     assert routes == shown
     await asyncio.sleep(0)

@@ -38,8 +38,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.counters import Counters
-from gateway.devices.registry import Checkpoint, Registry
+from gateway.config import Http
+from gateway.devices.registry import Checkpoint
 from gateway.devices.store import DeviceStore
 from gateway.errors import LogError
 from gateway.frame import entry_data
@@ -47,7 +47,7 @@ from gateway.log import Deposit
 from gateway.log.sqlite.writer import JUMP
 from gateway.reading import Draft, Entry, Gap
 from gateway.selection import ALL, select
-from gateway.stream.cursor import Cursor, Pace, Plan
+from gateway.stream.plan import Plan
 from tests.event_source import EventSource
 from tests.log.one_path import OnePath
 from tests.log.parts import (
@@ -65,6 +65,7 @@ from tests.log.parts import (
     seqs,
     until,
 )
+from tests.stream.parts import blocks_of, stream_of
 
 TestOnePath = OnePath.TestCase
 TestOnePath.settings = settings(
@@ -264,21 +265,21 @@ class TestFrames:
 class TestNothingGrows:
     async def test_a_reader_that_takes_nothing_holds_no_entry(self, tmp_path: Path) -> None:
         log = await open_log(tmp_path, tail_bytes=1)
-        cursor = Cursor(log, Registry(), Counters(), Plan(ALL), Pace(10))
-        async with aclosing(cursor.blocks()) as blocks:
+        stream = stream_of(log, Plan(ALL), Http(page_entries=10))
+        async with aclosing(blocks_of(stream)) as blocks:
             await anext(blocks)
             for round_ in range(20):
                 await append(log, *[draft(round_) for _ in range(100)])
             gc.collect()
             held = [each for each in gc.get_objects() if isinstance(each, list) and each and isinstance(each[0], Entry)]
             assert [] == [each for each in held if len(each) > 100]
-            assert 2000 == log.head - cursor.position
+            assert 2000 == log.head - stream.cursor.position
         await log.close()
 
     async def test_all_memory_of_streams_and_entries_is_given_back(self, tmp_path: Path) -> None:
         log = await open_log(tmp_path, tail_bytes=1)
         for patterns in (["a"], ["*"], ["a*"]):
-            async with aclosing(Cursor(log, Registry(), Counters(), Plan(select(patterns)), Pace()).blocks()) as blocks:
+            async with aclosing(blocks_of(stream_of(log, Plan(select(patterns))))) as blocks:
                 await anext(blocks)
                 await append(log, draft(), draft(device="b"))
         assert [{}, {}, 0, 0] == [log._watches._groups, log._watches._by_device, len(log._tail), log.tail_bytes]
@@ -291,9 +292,9 @@ class TestNothingGrows:
 class TestWake:
     async def test_a_lost_wake_is_repaired_by_the_next_heartbeat(self, tmp_path: Path) -> None:
         log = await open_log(tmp_path)
-        cursor = Cursor(log, Registry(), Counters(), Plan(ALL), Pace(heartbeat_s=0.05))
+        stream = stream_of(log, Plan(ALL), Http(heartbeat_s=0.05))
         source = EventSource()
-        async with aclosing(cursor.blocks()) as blocks:
+        async with aclosing(blocks_of(stream)) as blocks:
             source.feed(await anext(blocks))
             asked = asyncio.ensure_future(anext(blocks))
             await asyncio.sleep(0)
@@ -301,15 +302,15 @@ class TestWake:
             await append(log, draft(7))
             await asyncio.sleep(0.06)
             assert not asked.done()
-            cursor.wake_if_due(time.monotonic())
+            stream.wake_if_due(stream._sources.clock.elapsed_s())
             source.feed(await asyncio.wait_for(asked, 1))
         assert [7] == [event.data["values"]["x"] for event in source.of("message")]
         await log.close()
 
     async def test_one_wake_too_many_sends_nothing(self, tmp_path: Path) -> None:
         log = await open_log(tmp_path)
-        cursor = Cursor(log, Registry(), Counters(), Plan(ALL), Pace())
-        async with aclosing(cursor.blocks()) as blocks:
+        stream = stream_of(log, Plan(ALL))
+        async with aclosing(blocks_of(stream)) as blocks:
             await anext(blocks)
             asked = asyncio.ensure_future(anext(blocks))
             for _ in range(3):
@@ -329,8 +330,8 @@ class TestNoReadStaysOpen:
         log = await open_log(tmp_path, tail_bytes=1, segment_bytes=ONE_A_SEGMENT)
         for number in range(5):
             await append(log, draft(number))
-        cursor = Cursor(log, Registry(), Counters(), Plan(ALL, log.floor), Pace(1))
-        async with aclosing(cursor.blocks()) as blocks:
+        stream = stream_of(log, Plan(ALL, log.floor), Http(page_entries=1))
+        async with aclosing(blocks_of(stream)) as blocks:
             for _ in range(3):
                 await anext(blocks)
             newest = str(segments(tmp_path)[-1])
@@ -356,8 +357,8 @@ class TestGaps:
         start, source = log.head, EventSource()
         for number in range(4):
             await append(log, draft(number))
-        cursor = Cursor(log, Registry(), Counters(), Plan(ALL, start), Pace(1))
-        async with aclosing(cursor.blocks()) as blocks:
+        stream = stream_of(log, Plan(ALL, start), Http(page_entries=1))
+        async with aclosing(blocks_of(stream)) as blocks:
             for _ in range(2):
                 source.feed(await anext(blocks))
             await log.trim()
@@ -551,6 +552,7 @@ class TestNothingStopsIt:
 CHILD = """
 import asyncio, sys
 from pathlib import Path
+from gateway.config import Http
 from gateway.counters import Counters
 from gateway.log import Deposit, Log, LogSettings
 from gateway.reading import Draft

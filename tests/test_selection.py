@@ -80,3 +80,58 @@ def test_globs_made_to_backtrack_take_no_time():
     began = time.thread_time()
     assert "a" * 500 not in selection
     assert time.thread_time() - began < 0.1
+
+
+selections = st.lists(texts | st.sampled_from(["*", "a*", "*b", "a", "ab"]), max_size=4).map(
+    lambda patterns: Selection(frozenset(patterns))
+)
+devices = texts | st.sampled_from(["a", "ab", "aab", "b"])
+
+
+class TestBoth:
+    """What two selections have in common."""
+
+    @settings(max_examples=300, deadline=None)
+    @given(selections, selections, devices)
+    def test_a_device_is_in_both_when_it_is_in_each(self, a, b, device):
+        assert (device in a and device in b) == (device in (a & b))
+
+    @settings(max_examples=300, deadline=None)
+    @given(selections, selections, selections)
+    def test_the_order_in_which_selections_meet_does_not_matter(self, a, b, c):
+        assert a & b == b & a
+        assert hash(a & b) == hash(b & a)
+        assert (a & b) & c == a & (b & c)
+        assert hash((a & b) & c) == hash(a & (b & c))
+
+    @settings(max_examples=100, deadline=None)
+    @given(selections, selections)
+    def test_what_adds_no_condition_changes_nothing(self, a, b):
+        both = a & b
+        assert a is a & ALL
+        assert a == ALL & a
+        assert [a, both, both] == [a & a, both & a, b & both]
+
+    @settings(max_examples=300, deadline=None)
+    @given(selections, selections)
+    def test_a_selection_without_globs_names_all_its_devices(self, a, b):
+        both = a & b
+        if not both.globs:
+            assert both.names == {name for name in a.names | b.names if name in a and name in b}
+
+    def test_names_meet_names_and_globs_in_names(self):
+        assert select(["b"]) == select(["a", "b"]) & select(["b", "c"])
+        assert select(["k/x"]) == select(["k/x", "a"]) & select(["k/*"])
+        assert Selection(frozenset()) == select(["a"]) & select(["b"])
+
+    def test_a_selection_that_lies_in_the_other_is_kept_itself(self):
+        one, rights = select(["k/x"]), select(["k/*", "a"])
+        assert one is one & rights
+        assert one is rights & one
+        both = rights & select(["*x"])
+        assert both is both & rights
+
+    def test_globs_that_meet_are_both_asked(self):
+        both = select(["k/*"]) & select(["*/door"])
+        assert [True, False, False] == [device in both for device in ("k/door", "k/x", "x/door")]
+        assert select(["k/*"]) != both

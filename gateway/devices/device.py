@@ -8,7 +8,7 @@ import msgspec
 
 from gateway.devices.cadence import learned_pause_ms, learned_pause_s
 from gateway.devices.wire import DeviceData, Latest, ReadingData, ShownDevice, Status
-from gateway.reading import MetricInfo
+from gateway.reading import MetricInfo, project
 
 _encode = msgspec.json.Encoder().encode
 
@@ -175,5 +175,5 @@ class Device:
 
 
 def _shown(state: DeviceState, metrics: frozenset[str] = frozenset()) -> ShownDevice:
-    values = {name: latest for name, latest in state.values.items() if not metrics or name in metrics}
+    values = project(state.values, metrics)
     return ShownDevice(state.device, state.status, state.since, values, state.label, state.model)

@@ -1,4 +1,4 @@
-"""Health: whether the process serves, whether readings can come in and be kept, and every counter."""
+"""The routes about the gateway itself: does it serve, can readings come in and be kept, and every counter."""
 
 from __future__ import annotations
 

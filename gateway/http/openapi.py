@@ -31,7 +31,7 @@ _METRIC = _several("metric", "only these metrics")
 _STREAM = [
     _query("after", "an event id, earliest or head"),
     _query("since", _DURATION),
-    _number("last", "start so that so many entries are replayed", 1, 100_000),
+    _number("last", "start so that this many entries are replayed", 1, 100_000),
     _query("mode", "all entries, or the newest of each metric", {"enum": ["every", "latest"]}),
     _query("interval", "50ms to 60s: send at most this often"),
     _METRIC,
@@ -43,8 +43,8 @@ _READINGS = [
     _query("until", _DURATION),
     _query("after", "an event id"),
     _METRIC,
-    _number("limit", "the newest so many", 1, 100_000),
-    _number("buckets", "min, mean, max and count over so many spans", 1, 10_000),
+    _number("limit", "the newest, at most this many", 1, 100_000),
+    _number("buckets", "min, mean, max and count over this many equal spans of time", 1, 10_000),
     _query("format", "wins over Accept", {"enum": ["json", "ndjson", "csv"]}),
 ]
 

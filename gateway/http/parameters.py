@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable
-from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 from werkzeug.datastructures import MultiDict
@@ -13,8 +12,10 @@ from werkzeug.http import parse_accept_header
 
 from gateway.decode.device_time import iso_ms
 from gateway.errors import GatewayError
+from gateway.history.query import HistoryPlan
+from gateway.remembered import Remembered
 from gateway.selection import MAX_PATTERNS, Selection, select
-from gateway.stream.cursor import Mode
+from gateway.stream.plan import EARLIEST, Last, Plan, Since, Start
 
 MAX_POSITION = 2**53 - 1
 MAX_LAST = 100_000
@@ -22,6 +23,7 @@ MAX_METRICS = 50
 MAX_NAME_CHARACTERS = 512
 MAX_BUCKETS = 10_000
 MAX_LIMIT = 100_000
+DEFAULT_LIMIT = 10_000
 INTERVAL_S = (0.05, 60.0)
 ALL_METRICS: frozenset[str] = frozenset()
 
@@ -43,35 +45,6 @@ class BadParameterError(GatewayError):
         self.parameter, self.detail = parameter, detail
 
 
-class Since(NamedTuple):
-    """Start by time: Unix ms."""
-
-    ms: int
-
-
-class Last(NamedTuple):
-    """Start by count of entries."""
-
-    entries: int
-
-
-Start = int | Since | Last | None
-"""A position, a time, a count, or None for the head; `-1` as a position is the floor."""
-
-EARLIEST = -1
-
-
-class StreamParameters(NamedTuple):
-    """What `docs/wire.md` lists for streams."""
-
-    selection: Selection
-    start: Start
-    mode: Mode
-    interval_s: float
-    metrics: frozenset[str]
-    snapshot: bool
-
-
 def only_known(args: Args, known: tuple[str, ...]) -> None:
     """Refuse parameters that are not in ``known``, with the nearest one as a hint."""
     for name in args:
@@ -81,14 +54,14 @@ def only_known(args: Args, known: tuple[str, ...]) -> None:
             raise BadParameterError(name[:80], f"unknown; {hint}")
 
 
-def stream_parameters(args: Args, device: str | None, last_event_id: str | None, now_ms: int) -> StreamParameters:
+def stream_parameters(args: Args, device: str | None, last_event_id: str | None, now_ms: int) -> Plan:
     """The parameters of a stream; ``device`` is that of the path, ``last_event_id`` the header, which wins.
 
     Raises BadParameterError, which names the parameter; ``device`` for a name in the path that no device can have.
     """
     known = ("after", "since", "last", "mode", "interval", "metric", "snapshot")
     only_known(args, known if device is not None else ("device", *known))
-    return StreamParameters(
+    return Plan(
         selection=_selection(args) if device is None else _one_device(device),
         start=_start(args, last_event_id, now_ms),
         mode=_choice(args, "mode", ("every", "latest")),  # type: ignore[arg-type] # the choices are the modes
@@ -108,12 +81,16 @@ def _selection(args: Args) -> Selection:
     return select(names)
 
 
-@lru_cache(maxsize=1024)
+_of_one_device: Remembered[str, Selection] = Remembered(1024)
+
+
 def _one_device(device: str) -> Selection:
-    """One for all streams of a device; those keep it as long as they are open."""
+    """One for all streams of a device, which keep it while they are open."""
+    if (known := _of_one_device.get(device)) is not None:
+        return known
     if "*" in device or not 0 < len(device) <= MAX_NAME_CHARACTERS:
         raise BadParameterError("device", f"must be one name of 1 to {MAX_NAME_CHARACTERS} characters, without '*'")
-    return Selection(frozenset([device]))
+    return _of_one_device.remember(device, Selection(frozenset([device])))
 
 
 def metric_names(args: Args) -> frozenset[str]:
@@ -202,14 +179,9 @@ def _choice(args: Args, name: str, choices: tuple[str, ...]) -> str:
 
 
 class HistoryParameters(NamedTuple):
-    """What `docs/wire.md` lists for readings; times are Unix ms, None for everything held."""
+    """What `docs/wire.md` lists for readings: what is asked for, and the format of the answer."""
 
-    since_ms: int | None
-    until_ms: int | None
-    after: int | None
-    metrics: frozenset[str]
-    limit: int
-    buckets: int | None
+    plan: HistoryPlan
     format: str
 
 
@@ -220,20 +192,20 @@ def history_parameters(args: Args, accept: str, now_ms: int) -> HistoryParameter
     until = _single(args, "until", lambda text: moment(text, now_ms))
     if since is not None and until is not None and until < since:
         raise BadParameterError("until", "must not lie before 'since'")
-    parameters = HistoryParameters(
+    plan = HistoryPlan(
         since,
         until,
         _single(args, "after", lambda text: _integer(text, 0, MAX_POSITION)),
         metric_names(args),
-        _single(args, "limit", lambda text: _integer(text, 1, MAX_LIMIT)) or 10_000,
+        _single(args, "limit", lambda text: _integer(text, 1, MAX_LIMIT)) or DEFAULT_LIMIT,
         _single(args, "buckets", lambda text: _integer(text, 1, MAX_BUCKETS)),
-        _choice(args, "format", _accepted_first(accept)),
     )
-    if parameters.buckets and parameters.format != "json":
+    format_ = _choice(args, "format", _accepted_first(accept))
+    if plan.buckets and format_ != "json":
         raise BadParameterError("buckets", "is there for format=json only")
-    if parameters.buckets and "limit" in args:
+    if plan.buckets and "limit" in args:
         raise BadParameterError("limit", "cannot be combined with 'buckets'")
-    return parameters
+    return HistoryParameters(plan, format_)
 
 
 def _accepted_first(accept: str) -> tuple[str, ...]:

@@ -22,11 +22,12 @@ from gateway.log.sqlite.opening import Life, begin
 from gateway.log.sqlite.reader import Reader
 from gateway.log.sqlite.writer import Change
 from gateway.log.watch import Watch, Watches
-from gateway.reading import Draft, Entry, Gap, Kind, Page
+from gateway.reading import Draft, Entry, Gap, Page, Place, Wanted
 from gateway.selection import Selection
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+_ANY = Wanted()
 
 
 class Log:
@@ -225,23 +226,19 @@ class Log:
             if page is not None:
                 return page
 
-    async def position_at(self, received_at_ms: int) -> int:
-        """The position after which lies everything that arrived at that time or later."""
+    async def position_at(self, received_at_ms: int) -> Place:
+        """The position after which lies everything that arrived at that time or later, and whether all of it is held."""
         return await self._reader.position_at(received_at_ms)
 
-    async def position_back(self, selection: Selection, count: int) -> int:
-        """The position after which lie the newest ``count`` entries of ``selection``, or all that are held."""
-        oldest = await self.oldest_of(selection, count, self.head)
-        return self.floor if oldest is None else max(oldest - 1, self.floor)
-
     async def oldest_of(
-        self, selection: Selection, count: int, end: int, kind: Kind | None = None, after: int = 0
+        self, selection: Selection, count: int, end: int, wanted: Wanted = _ANY, after: int = 0
     ) -> int | None:
         """The number of the oldest of the newest ``count`` entries up to ``end``; None when fewer are held above ``after``.
 
+        Only entries that are ``wanted`` count: a limit says how much is sent, so what is not sent must not use it up.
         Takes as long as the log is, 0.1 s for a million entries in memory, when there are fewer.
         """
-        return await self._reader.oldest_of(selection, count, end, kind, after)
+        return await self._reader.oldest_of(selection, count, end, wanted, after)
 
     # --- what goes ---------------------------------------------------------------------------------------------------
 

@@ -105,7 +105,7 @@ class Tail:
         """
         if selection.globs or len(selection.names) > MERGE_DEVICES:
             return self.floor
-        return max(self._gone.get(name, self._begin) for name in selection.names)
+        return max((self._gone.get(name, self._begin) for name in selection.names), default=self._begin)
 
     def read(self, after: int, selection: Selection, limit: int, head: int) -> Page:
         """The next entries of ``selection``; ``after`` must not lie below their floor."""

@@ -1,4 +1,4 @@
-"""Conflation: when several readings of a device wait, one that holds the newest value of each metric. Pure."""
+"""Conflation: several readings of a device that wait become one, with the newest value of each metric. Pure."""
 
 from __future__ import annotations
 
@@ -6,28 +6,15 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
 from gateway import frame
-from gateway.reading import Entry
-
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
+from gateway.reading import Entry, project
 
 MAX_ALERTS = 100
-"""Alerts are never merged; of more than this many waiting ones the newest are kept."""
-
-
-def project(entry: Entry, metrics: frozenset[str]) -> bytes | None:
-    """The frame of ``entry`` with only ``metrics``; None when it is a reading without any of them."""
-    if entry.kind != "reading" or not metrics:
-        return entry.frame
-    data = _decode(frame.entry_data(entry))
-    data["values"] = {metric: value for metric, value in data["values"].items() if metric in metrics}
-    return frame.reading(data, entry.seq) if data["values"] else None
+"""Alerts are never merged; when more of them wait, the newest are kept."""
 
 
 class _Merged:
-    """What waits of one device: its newest status, and its readings made one, each with the seq of its newest entry."""
+    """What waits of one device: its statuses merged, its readings merged, and the seq of the newest entry in each."""
 
     __slots__ = ("count", "device", "device_seq", "reading", "reading_seq", "readings")
 
@@ -39,7 +26,7 @@ class _Merged:
 
     def blocks(self) -> Iterator[tuple[int, bytes]]:
         if self.device:
-            yield self.device_seq, b"event: device\ndata: %b\n\n" % msgspec.json.encode(self.device)
+            yield self.device_seq, frame.device(self.device)
         if self.readings:
             extra = {"merged": self.readings} if self.readings > 1 else {}
             yield self.reading_seq, frame.reading({**self.reading, **extra}, None)
@@ -57,7 +44,7 @@ class Conflation:
 
     def add(self, entry: Entry) -> None:
         """Take one entry, newer than all before."""
-        text = project(entry, self._metrics)
+        text = frame.projected(entry, self._metrics)
         if text is None:
             return
         self.taken += 1
@@ -72,7 +59,7 @@ class Conflation:
         self._keep_single(entry, text)
 
     def _keep_single(self, entry: Entry, text: bytes) -> None:
-        """As long as no device has two entries and no alert is left out, the entries are the answer, with their own ids."""
+        """While no device has two entries and no alert is left out, the entries are the answer, with their own ids."""
         if self._single is None:
             return
         if entry.kind == "alert" or self._by_device[entry.device].count == 1:
@@ -81,7 +68,7 @@ class Conflation:
             self._single = None
 
     def _take_device(self, entry: Entry) -> None:
-        merged, data = self._merged(entry), _decode(frame.entry_data(entry))
+        merged, data = self._merged(entry), frame.entry_content(entry)
         metrics = {**merged.device.get("metrics", {}), **data.get("metrics", {})}
         merged.device.update(data)
         merged.device_seq = entry.seq
@@ -89,10 +76,8 @@ class Conflation:
             merged.device["metrics"] = metrics
 
     def _take_reading(self, entry: Entry) -> None:
-        merged, data = self._merged(entry), _decode(frame.entry_data(entry))
-        wanted = {
-            metric: value for metric, value in data["values"].items() if not self._metrics or metric in self._metrics
-        }
+        merged, data = self._merged(entry), frame.entry_content(entry)
+        wanted = project(data["values"], self._metrics)
         merged.reading = {**data, "values": {**merged.reading.get("values", {}), **wanted}}
         merged.readings += 1
         merged.reading_seq = entry.seq
@@ -110,9 +95,9 @@ class Conflation:
         """
         if self._single is not None:
             return self._single, 0
-        blocks = [b"event: alert\ndata: %b\n\n" % data for data in self._alerts]
+        blocks = [frame.alert(text) for text in self._alerts]
         blocks += [
             block for _, block in sorted(pair for merged in self._by_device.values() for pair in merged.blocks())
         ]
-        blocks[-1] = b"id: %d\n" % position + blocks[-1]
+        blocks[-1] = frame.with_id(position, blocks[-1])
         return blocks, self.taken - len(blocks)

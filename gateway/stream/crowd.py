@@ -1,35 +1,36 @@
 """The shared write: streams that have caught up are served together, each by one `write` and nothing more.
 
 Streams with equal selections that stand at the head form a crowd. It has one watch. When that wakes, one pass reads once
-for each position at which members stand (one, mostly), joins and frames once, and writes the same bytes to all of them.
+for each position at which members stand (mostly one), joins and frames once, and writes the same bytes to all of them.
 
 Rules:
 
 * A stream's own task sleeps while it is a member: nobody else writes to its connection.
 * Each member keeps its own position, which moves together with the write: it may join and leave between any two.
-* Whoever cannot be served here goes back to its own task, where it stands: its reader takes too little, or has left; its
-  position needs the disk, or a gap lies there.
-* The unit of cost is the write. After a round of T seconds the next begins no earlier than T later, so that under load
-  more entries go into each write by themselves, and half of the loop is left to others. At rest nothing waits.
+* A member that cannot be served here goes back to its own task and goes on from its position: when its reader takes too
+  little or has left, when the entries after its position are on disk only, or when a gap lies there.
+* The unit of cost is the write. After a round of T seconds the next begins no earlier than T later: under load more
+  entries go into each write, and half of the loop is left to others. A round that takes less than 1 ms delays nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from gateway import frame
-from gateway.counters import Counters
-from gateway.log import Log, Watch
+from gateway.config import Http
+from gateway.log import Log
 from gateway.selection import Selection
+from gateway.stream.cursor import Cursor
+from gateway.stream.sources import Sources
 
 SLICE_WRITES = 100
-"""After so many writes, 1 to 2 ms, the loop gets its turn."""
+"""After this many writes, 1 to 2 ms, the loop gets its turn."""
 
 REST_S = (0.001, 0.05)
-"""A round that took less needs no rest; none rests longer."""
+"""A round that took less than the first needs no rest; no rest is longer than the second."""
 
 
 class Line(Protocol):
@@ -39,7 +40,7 @@ class Line(Protocol):
         """Write what `Crowds` framed, never waiting; false when the reader must be waited for, or has left."""
 
     def is_clear(self) -> bool:
-        """Whether the response is open, and so little is still to go that the stream may join a crowd."""
+        """Whether the response is open, and its reader has taken nearly all: then the stream may join a crowd."""
 
     async def drain(self) -> None:
         """Wait until the reader has taken most of what was written; raises ConnectionError when it has left."""
@@ -48,8 +49,7 @@ class Line(Protocol):
 class Member(Protocol):
     """A stream as its crowd sees it."""
 
-    selection: Selection
-    position: int
+    cursor: Cursor
     last_sent: float
 
     def wake(self) -> None:
@@ -57,17 +57,17 @@ class Member(Protocol):
 
 
 class _Crowd:
-    """All members with equal selections. ``beats`` counts the heartbeats in a row."""
+    """All members with equal selections. ``beats`` counts the heartbeats in a row; ``wake`` is called by its watch."""
 
     __slots__ = ("beats", "is_due", "last_sent", "members", "selection", "watch")
 
-    def __init__(self, selection: Selection) -> None:
+    def __init__(self, selection: Selection, log: Log, now_s: float, wake: Callable[[_Crowd], None]) -> None:
         self.selection = selection
-        self.watch: Watch
         self.members: dict[Member, Line] = {}
-        self.last_sent = time.monotonic()
+        self.last_sent = now_s
         self.beats = 0
         self.is_due = False
+        self.watch = log.watch(selection, lambda: wake(self))
 
 
 class _Piece(NamedTuple):
@@ -82,27 +82,26 @@ class _Piece(NamedTuple):
 class Crowds:
     """All crowds. ``framed`` makes a chunk of the connection's protocol out of SSE blocks."""
 
-    def __init__(
-        self, log: Log, counters: Counters, page_entries: int, heartbeat_s: float, framed: Callable[[bytes], bytes]
-    ) -> None:
-        self._log, self._counters = log, counters
-        self._page_entries, self._heartbeat_s, self._framed = page_entries, heartbeat_s, framed
+    def __init__(self, sources: Sources, settings: Http, framed: Callable[[bytes], bytes]) -> None:
+        self._log, self._counters, self._clock = sources.log, sources.counters, sources.clock
+        self._settings, self._framed = settings, framed
         self._by_selection: dict[Selection, _Crowd] = {}
         self._woken: dict[_Crowd, None] = {}
         self._bit = asyncio.Event()
 
     def join(self, member: Member, line: Line) -> None:
         """Serve a stream that stands at the head and sends nothing itself."""
-        crowd = self._by_selection.get(member.selection)
+        selection = member.cursor.selection
+        crowd = self._by_selection.get(selection)
         if crowd is None:
-            crowd = self._by_selection[member.selection] = _Crowd(member.selection)
-            crowd.watch = self._log.watch(member.selection, lambda: self._wake(crowd))
+            crowd = _Crowd(selection, self._log, self._clock.elapsed_s(), self._wake)
+            self._by_selection[selection] = crowd
         crowd.members[member] = line
         crowd.last_sent = min(crowd.last_sent, member.last_sent)
 
     def leave(self, member: Member) -> None:
-        """Serve it no more; where it stands says its position."""
-        crowd = self._by_selection.get(member.selection)
+        """Serve it no more; the position of its cursor says where it stands."""
+        crowd = self._by_selection.get(member.cursor.selection)
         if crowd is not None and member in crowd.members:
             self._remove(crowd, member)
 
@@ -118,10 +117,10 @@ class Crowds:
         self._remove(crowd, member)
         member.wake()
 
-    def beat(self, now: float) -> None:
+    def beat(self, now_s: float) -> None:
         """Called by the one timer that all streams share; a crowd that was sent nothing for a while gets a heartbeat."""
         for crowd in self._by_selection.values():
-            if now - crowd.last_sent >= self._heartbeat_s:
+            if now_s - crowd.last_sent >= self._settings.heartbeat_s:
                 crowd.is_due = True
                 self._wake(crowd)
 
@@ -140,7 +139,8 @@ class Crowds:
 
     async def _round(self, crowds: list[_Crowd]) -> float:
         """One pass over each crowd; the seconds that they took, without the turns of others."""
-        began, took, left = time.monotonic(), 0.0, SLICE_WRITES
+        clock = self._clock
+        began, took, left = clock.elapsed_s(), 0.0, SLICE_WRITES
         for crowd in crowds:
             pieces: dict[int, _Piece | None] = {}
             for member, line in list(crowd.members.items()):
@@ -148,32 +148,33 @@ class Crowds:
                     self._serve(crowd, member, line, pieces)
                 left -= 1
                 if not left:
-                    took += time.monotonic() - began
+                    took += clock.elapsed_s() - began
                     await asyncio.sleep(0)
-                    began, left = time.monotonic(), SLICE_WRITES
+                    began, left = clock.elapsed_s(), SLICE_WRITES
             crowd.is_due = False
-        return took + time.monotonic() - began
+        return took + clock.elapsed_s() - began
 
     def _serve(self, crowd: _Crowd, member: Member, line: Line, pieces: dict[int, _Piece | None]) -> None:
         """Send a member what lies after its position. ``pieces`` holds what this pass made already, by position."""
-        after = member.position
+        cursor, counters = member.cursor, self._counters
+        after = cursor.position
         if after not in pieces:
             pieces[after] = self._piece(crowd, after)
         piece = pieces[after]
         if piece is None:
             self._send_back(crowd, member)
             return
-        member.position = piece.position
+        cursor.position = piece.position
         if piece.chunk:
             if not line.write(piece.chunk):
                 self._send_back(crowd, member)
-            self._counters.shared_writes_total += 1
-            self._counters.sent_entries_total += piece.entries
-            self._counters.sent_bytes_total += piece.bytes
+            counters.shared_writes_total += 1
+            counters.sent_entries_total += piece.entries
+            counters.sent_bytes_total += piece.bytes
 
     def _piece(self, crowd: _Crowd, after: int) -> _Piece | None:
         """What lies after a position, or a heartbeat if one is due; None when members must go on alone."""
-        page = self._log.read_tail(after, crowd.selection, self._page_entries)
+        page = self._log.read_tail(after, crowd.selection, self._settings.page_entries)
         if page is None:
             return None
         if page.position < self._log.head:
@@ -183,8 +184,8 @@ class Crowds:
             crowd.beats = 0
         elif crowd.is_due:
             crowd.beats += 1
-            blocks = frame.heartbeat(crowd.beats, page.position, self._log.now_ms())
+            blocks = frame.heartbeat(crowd.beats, page.position, self._clock.wall_ms())
         else:
             return _Piece(b"", page.position, 0, 0)
-        crowd.last_sent = time.monotonic()
+        crowd.last_sent = self._clock.elapsed_s()
         return _Piece(self._framed(blocks), page.position, len(page.entries), len(blocks))

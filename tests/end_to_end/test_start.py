@@ -113,7 +113,6 @@ def test_a_long_log_without_a_device_file_is_read_while_the_gateway_serves(
     assert sorted(["boiler", *(f"d{number}" for number in range(DEVICES))]) == known
 
 
-@pytest.mark.xfail(strict=True, reason="a stream sends its snapshot at once: gateway/stream does not wait for it yet")
 def test_the_snapshot_of_a_stream_that_was_opened_meanwhile_is_complete(
     slow: SlowGateway, read: Callable[..., Reader]
 ) -> None:

@@ -5,15 +5,13 @@ import re
 
 import pytest
 
-from gateway.config import Http
-from gateway.counters import Counters, Exposition
-from gateway.devices.registry import Registry
+from gateway.counters import Exposition
 from gateway.http import parameters
 from gateway.http.app import make_app
 from gateway.http.openapi import PATHS
-from gateway.http.streams import Streams
+from gateway.http.streams import ROUTES
 from gateway.log import Log
-from gateway.stream.readiness import Readiness
+from tests.stream.parts import sources_of
 
 
 def names(path: str) -> set[str]:
@@ -30,10 +28,10 @@ def known_to(function: object) -> set[str]:
 
 
 async def test_the_document_lists_exactly_the_routes(log: Log) -> None:
-    counters, registry = Counters(), Registry()
-    streams = Streams(log, registry, counters, Http(), Readiness())
-    app = make_app(Http(), log, registry, counters, streams, Exposition(counters, {}), Readiness())
-    routes = {rule.rule.replace("<path:", "{").replace(">", "}") for rule in app.url_map.iter_rules()}
+    sources = sources_of(log)
+    app = make_app(sources, Exposition(sources.counters, {}))
+    rules = [*ROUTES, *(rule.rule for rule in app.url_map.iter_rules())]
+    routes = {rule.replace("<path:", "{").replace(">", "}") for rule in rules}
     assert routes - {"/{name}"} == set(PATHS)
 
 

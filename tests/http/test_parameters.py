@@ -12,12 +12,9 @@ from werkzeug.urls import iri_to_uri
 from werkzeug.wrappers import Request
 
 from gateway.http.parameters import (
-    EARLIEST,
     INTERVAL_S,
     MAX_POSITION,
     BadParameterError,
-    Last,
-    Since,
     duration_s,
     history_parameters,
     moment,
@@ -25,6 +22,7 @@ from gateway.http.parameters import (
     stream_parameters,
 )
 from gateway.selection import ALL
+from gateway.stream.plan import EARLIEST, Last, Since
 
 NOW = 1_795_335_752_114
 STREAM = ("device", "after", "since", "last", "mode", "interval", "metric", "snapshot")
@@ -242,13 +240,13 @@ def test_a_moment_without_a_zone_is_none(text):
 
 
 def test_without_parameters_the_history_is_all_that_is_held_up_to_the_limit():
-    assert (None, None, None, frozenset(), 10_000, None, "json") == history()
+    assert ((None, None, None, frozenset(), 10_000, None), "json") == history()
 
 
 def test_all_parameters_of_the_history_are_taken():
     query = "since=1000&until=2000&after=7&metric=a&limit=5&format=csv"
-    assert (1000, 2000, 7, frozenset({"a"}), 5, None, "csv") == history(query)
-    assert 600 == history("buckets=600").buckets
+    assert ((1000, 2000, 7, frozenset({"a"}), 5, None), "csv") == history(query)
+    assert 600 == history("buckets=600").plan.buckets
 
 
 @pytest.mark.parametrize(
@@ -338,4 +336,4 @@ def test_any_query_gives_parameters_within_their_limits_or_names_the_bad_one(que
         assert asked in given_names | {"buckets"}
     else:
         assert asked.format in ("json", "ndjson", "csv")
-        assert 1 <= asked.limit <= 100_000
+        assert 1 <= asked.plan.limit <= 100_000

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
-import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +12,8 @@ from typing import Any, TypeVar
 import hypothesis.strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule
 
+from gateway.clock import Clock
+from gateway.config import Http
 from gateway.counters import Counters
 from gateway.devices.registry import Registry
 from gateway.frame import entry_data
@@ -20,9 +21,11 @@ from gateway.log import Deposit, Log, LogSettings
 from gateway.reading import Entry
 from gateway.selection import Selection, select
 from gateway.stream.crowd import Crowds
-from gateway.stream.cursor import Cursor, Mode, Pace, Plan
+from gateway.stream.plan import Mode, Plan
+from gateway.stream.stream import Stream
 from tests.event_source import EventSource
 from tests.log.parts import HARM, crash, draft, fast_folder, segments
+from tests.stream.parts import blocks_of, sources_of, stream_of
 
 _T = TypeVar("_T")
 DEVICES = ["a", "b", "kitchen/fridge", "kitchen/oven"]
@@ -65,13 +68,13 @@ class Reader:
         self, selection: Selection, mode: Mode, metrics: frozenset[str], page_entries: int, shares: bool
     ) -> None:
         self.selection, self.mode, self.metrics = selection, mode, metrics
-        self.pace = Pace(page_entries, heartbeat_s=3600)
+        self.settings = Http(page_entries=page_entries, heartbeat_s=300)
         self.shares = shares
         self.connection = Connection()
         self.source = EventSource()
         self.raw = b""
         self.began: int | None = None
-        self.cursor: Cursor | None = None
+        self.stream: Stream | None = None
         self._pieces: Any = None
         self._asked: asyncio.Task[bytes] | None = None
 
@@ -79,8 +82,8 @@ class Reader:
         plan = Plan(self.selection, position, self.mode, 0, self.metrics)
         self.connection = Connection()
         line = self.connection if self.shares else None
-        self.cursor = Cursor(log, registry, Counters(), plan, self.pace, None, crowds, line)
-        self._pieces = self.cursor.blocks()
+        self.stream = stream_of(sources_of(log, registry), plan, self.settings, crowds, line)
+        self._pieces = blocks_of(self.stream)
         last_id, events = self.source.last_event_id, self.source.events
         self.source = EventSource(last_id)
         self.source.events = events
@@ -100,9 +103,9 @@ class Reader:
                     return False
                 await asyncio.sleep(0.0005)
                 polls += 1
-                if polls % 20 == 0 and self.cursor is not None:
+                if polls % 20 == 0 and self.stream is not None:
                     # As the timer does: an entry of other devices wakes nobody, and leaves the position behind the head.
-                    self.cursor.wake()
+                    self.stream.wake()
             # What a crowd wrote was written before the stream's own task went on.
             self._feed(self.connection.take())
             piece, self._asked = self._asked.result(), None
@@ -114,12 +117,12 @@ class Reader:
         self.source.feed(piece)
 
     def _is_idle(self) -> bool:
-        cursor = self.cursor
-        assert cursor is not None
-        if cursor._watch is None:
+        stream = self.stream
+        assert stream is not None
+        if stream._watch is None:
             return False  # it has not begun
-        is_still = cursor.position == cursor._log.head and not cursor._bit.is_set()
-        return is_still and not self.connection.waiting and (not self.shares or cursor.in_crowd or not cursor._may_join)
+        is_still = not stream.cursor.is_behind and not stream._bit.is_set() and stream.sending_since is None
+        return is_still and not self.connection.waiting and (not self.shares or stream.in_crowd or not stream._may_join)
 
     async def disconnect(self) -> None:
         if self._asked is not None:
@@ -127,7 +130,7 @@ class Reader:
             await asyncio.wait([self._asked])
             self._asked = None
         await self._pieces.aclose()
-        self.cursor = None
+        self.stream = None
 
     def check(self, logged: list[Entry]) -> None:
         """Delivered plus declared lost = logged, in order, once, and byte for byte."""
@@ -185,7 +188,8 @@ class OnePath(RuleBasedStateMachine):
         self.log = await Log.open(LogSettings(self.folder, **self.limits), Counters())
         self.registry = Registry()
         self.log.listeners += [lambda entries, _: self.logged.extend(entries), self.registry.apply]
-        self.crowds = Crowds(self.log, Counters(), self.page_entries, 3600, bytes)
+        settings = Http(page_entries=self.page_entries, heartbeat_s=300)
+        self.crowds = Crowds(sources_of(self.log), settings, bytes)
         self.serving = asyncio.ensure_future(self.crowds.serve_forever())
 
     async def _close(self) -> None:
@@ -239,19 +243,19 @@ class OnePath(RuleBasedStateMachine):
         async def work() -> None:
             self._deposits(devices, "x")
             self.log._appender._begin()
-            if reader.cursor is not None:
+            if reader.stream is not None:
                 await reader.take(pieces)
 
         self.run(work())
 
     @rule(reader=readers, pieces=st.integers(1, 20))
     def take(self, reader: Reader, pieces: int) -> None:
-        if reader.cursor is not None:
+        if reader.stream is not None:
             self.run(reader.take(pieces))
 
     @rule(reader=readers)
     def leave_or_return(self, reader: Reader) -> None:
-        if reader.cursor is not None:
+        if reader.stream is not None:
             self.run(reader.disconnect())
         else:
             self.run(reader.connect(self.log, self.registry, self.crowds, int(reader.source.last_event_id)))
@@ -261,7 +265,7 @@ class OnePath(RuleBasedStateMachine):
         """The crowds are served while nobody takes anything; who gets too much falls behind."""
 
         async def work() -> None:
-            self.crowds.beat(time.monotonic() + is_due * 3600)
+            self.crowds.beat(Clock().elapsed_s() + is_due * 300)
             await asyncio.sleep(0.003)
 
         self.run(work())
@@ -308,7 +312,7 @@ class OnePath(RuleBasedStateMachine):
 
     async def _everybody_leaves(self) -> None:
         for reader in self.all:
-            if reader.cursor is not None:
+            if reader.stream is not None:
                 await reader.disconnect()
 
     def teardown(self) -> None:
@@ -320,11 +324,11 @@ class OnePath(RuleBasedStateMachine):
     async def _finish(self) -> None:
         await self.log.drain()
         for reader in self.all:
-            if reader.cursor is None:
+            if reader.stream is None:
                 await reader.connect(self.log, self.registry, self.crowds, int(reader.source.last_event_id))
             while await reader.take(100):
                 pass
-            assert self.log.head == reader.cursor.position
+            assert self.log.head == reader.stream.cursor.position
         await self._everybody_leaves()
         assert [{}, {}] == [self.log._watches._groups, self.crowds._by_selection]
         await self._close()

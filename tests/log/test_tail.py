@@ -70,15 +70,16 @@ class TestRead:
     @given(
         devices=st.lists(st.sampled_from(NAMES), max_size=40),
         patterns=st.lists(st.sampled_from([*NAMES, "k/*", "*", "zz"]), max_size=4),
+        also=st.lists(st.sampled_from([*NAMES, "k/*", "*x", "zz"]), max_size=3),
         after=st.integers(0, 45),
         limit=st.integers(1, 9),
         max_bytes=st.sampled_from([1500, 10**6]),
     )
     def test_any_page_is_what_a_naive_filter_gives(
-        self, devices: list[str], patterns: list[str], after: int, limit: int, max_bytes: int
+        self, devices: list[str], patterns: list[str], also: list[str], after: int, limit: int, max_bytes: int
     ) -> None:
         made = [numbered(draft(n, device), n + 1) for n, device in enumerate(devices)]
-        head, tail, selection = len(made), Tail(0, max_bytes), select(patterns)
+        head, tail, selection = len(made), Tail(0, max_bytes), select(patterns) & select(also)
         tail.add(made)
         after = max(min(after, head), tail.floor_of(selection))
         wanted = [entry for entry in made if entry.seq > after and entry.device in selection][:limit]
@@ -109,3 +110,10 @@ class TestRead:
     def test_at_the_head_there_is_nothing(self) -> None:
         tail = Tail(7, 100)
         assert Page([], 7) == tail.read(7, ALL, 10, 7)
+
+    def test_what_nobody_may_see_is_as_a_device_that_is_not_there(self) -> None:
+        nothing, not_there = select(["a"]) & select(["b"]), select(["nobody"])
+        tail = Tail(5, size(entries(1, 16)[0]))
+        tail.add([*entries(1, 6, "b"), *entries(10, 7, "a")])
+        assert tail.floor_of(not_there) == tail.floor_of(nothing)
+        assert Page([], 16) == tail.read(5, not_there, 10, 16) == tail.read(5, nothing, 10, 16)

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import hypothesis.strategies as st
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from gateway.log.watch import Watch, Watches
-from gateway.selection import select
+from gateway.selection import Selection, select
 
 DEVICES = ["a", "b", "ab", "k/x", "k/y"]
 PATTERNS = ["a", "b", "a*", "k/*", "*", "*y", "nobody"]
@@ -61,3 +61,17 @@ def test_a_closed_watch_is_not_woken() -> None:
     watches.close(gone)
     watches.wake(["a"])
     assert ["stays"] == woken
+
+
+chosen = st.frozensets(st.sampled_from([*PATTERNS, "k/x", "*x"]), max_size=3)
+sets_of_devices = st.sets(st.sampled_from(DEVICES))
+
+
+@given(a=chosen, b=chosen, seen=sets_of_devices, wakes=sets_of_devices)
+def test_what_two_selections_have_in_common_is_woken_by_devices_of_both(a, b, seen, wakes) -> None:
+    watches, woken = Watches(), []
+    watches.open(select(["a"]), lambda: None)
+    watches.wake(seen)
+    watches.open(Selection(a) & Selection(b), lambda: woken.append(1))
+    watches.wake(wakes)
+    assert any(device in Selection(a) and device in Selection(b) for device in wakes) == bool(woken)

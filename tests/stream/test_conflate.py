@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import frame
+from gateway.frame import projected
 from gateway.reading import Draft, Entry
-from gateway.stream.conflate import MAX_ALERTS, Conflation, project
+from gateway.stream.conflate import MAX_ALERTS, Conflation
 
 METRICS = ("temperature", "humidity", "text")
 values = st.dictionaries(st.sampled_from(METRICS), st.integers(0, 99) | st.text(max_size=3), min_size=1)
@@ -68,7 +69,7 @@ def newest(blocks: list[dict[str, Any]]) -> dict[tuple[str, str], Any]:
 @given(logs, st.sets(st.sampled_from(METRICS), max_size=2).map(frozenset))
 def test_a_reader_of_conflated_blocks_ends_up_knowing_what_a_reader_of_all_knows(log, metrics):
     entries = entries_of(log)
-    all_blocks = [fields(text) for each in entries if (text := project(each, metrics))]
+    all_blocks = [fields(text) for each in entries if (text := projected(each, metrics))]
     blocks, left_out = conflated(entries, metrics)
     assert newest(all_blocks) == newest(list(map(fields, blocks)))
     assert len(all_blocks) == len(blocks) + left_out
@@ -142,7 +143,7 @@ def test_nothing_gathered_is_nothing_to_send():
 @given(values, st.sets(st.sampled_from(METRICS), max_size=3).map(frozenset))
 def test_a_projected_reading_holds_the_wanted_metrics_and_the_rest_as_it_was(said, metrics):
     whole = reading(7, "a", said, received_at=8)
-    text = project(whole, metrics)
+    text = projected(whole, metrics)
     wanted = {metric: value for metric, value in said.items() if metric in metrics or not metrics}
     if not wanted:
         assert text is None
@@ -152,12 +153,12 @@ def test_a_projected_reading_holds_the_wanted_metrics_and_the_rest_as_it_was(sai
 
 def test_projection_without_metrics_and_of_what_is_no_reading_changes_no_byte():
     whole, status = reading(1, "a", {"x": 1}), entry(2, "device", "a", {"status": "online", "since": 1})
-    assert whole.frame is project(whole, frozenset())
-    assert status.frame is project(status, frozenset({"x"}))
+    assert whole.frame is projected(whole, frozenset())
+    assert status.frame is projected(status, frozenset({"x"}))
 
 
 def test_projecting_an_entry_again_gives_the_same_bytes():
     live = reading(1, "a", {"x": 1.5, "y": "é", "z": True})
     replayed = Entry(live.seq, live.kind, live.device, live.received_at_ms, bytes(bytearray(live.frame)))
     for metrics in (frozenset(), frozenset({"x"}), frozenset({"y", "z"})):
-        assert project(live, metrics) == project(replayed, metrics)
+        assert projected(live, metrics) == projected(replayed, metrics)

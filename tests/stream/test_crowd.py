@@ -7,15 +7,19 @@ from typing import Any
 
 import pytest
 
-from gateway.counters import Counters
-from gateway.devices.registry import Registry
+from gateway.clock import Clock
+from gateway.config import Http
 from gateway.log import Log
 from gateway.selection import select
 from gateway.stream import crowd as crowd_module
 from gateway.stream.crowd import Crowds
-from gateway.stream.cursor import Cursor, Pace, Plan
+from gateway.stream.cursor import Cursor
+from gateway.stream.plan import Plan
+from gateway.stream.sources import Sources
+from gateway.stream.stream import Stream as RealStream
 from tests.event_source import EventSource
 from tests.log.parts import append, draft, open_log, until
+from tests.stream.parts import sources_of
 
 
 class Line:
@@ -43,17 +47,28 @@ class Line:
         self._change.set()
 
 
-class Stream:
-    """A cursor with a line, driven by a task, as the server does."""
+class Connection:
+    """With a line; what the stream puts itself is taken at once."""
 
-    def __init__(self, log: Log, crowds: Crowds, counters: Counters, plan: Plan, pace: Pace) -> None:
+    def __init__(self) -> None:
         self.line, self.own = Line(), []
-        self.cursor = Cursor(log, Registry(), counters, plan, pace, None, crowds, self.line)
-        self.task = asyncio.ensure_future(self._run())
 
-    async def _run(self) -> None:
-        async for piece in self.cursor.blocks():
-            self.own.append(piece)
+    async def put(self, blocks: bytes) -> None:
+        self.own.append(blocks)
+
+    def cut(self) -> bool:
+        return False
+
+
+class Stream:
+    """A stream with a line, driven by a task, as the server does."""
+
+    def __init__(self, sources: Sources, settings: Http, crowds: Crowds, plan: Plan) -> None:
+        connection = Connection()
+        self.line, self.own = connection.line, connection.own
+        self.cursor = Cursor(sources, plan, plan.start, settings.page_entries)
+        self.real = RealStream(sources, settings, self.cursor, crowds, connection)
+        self.task = asyncio.ensure_future(self.real.run())
 
     @property
     def ids(self) -> list[str]:
@@ -64,18 +79,19 @@ class Stream:
 
 
 class House:
-    def __init__(self, log: Log, heartbeat_s: float) -> None:
-        self.log, self.counters, self.streams = log, Counters(), []
-        self.pace = Pace(500, heartbeat_s)
-        self.crowds = Crowds(log, self.counters, 500, heartbeat_s, bytes)
+    def __init__(self, log: Log, heartbeat_s: float, page_entries: int = 500) -> None:
+        self.log, self.sources, self.streams = log, sources_of(log), []
+        self.counters = self.sources.counters
+        self.settings = Http(page_entries=page_entries, heartbeat_s=heartbeat_s)
+        self.crowds = Crowds(self.sources, self.settings, bytes)
         self.serving = asyncio.ensure_future(self.crowds.serve_forever())
 
     async def open(self, *patterns: str, **plan: Any) -> Stream:
         """A stream that has joined its crowd, or sleeps by itself when it may not."""
         plan = {"snapshot": False, **plan}
-        stream = Stream(self.log, self.crowds, self.counters, Plan(select(list(patterns)), **plan), self.pace)
+        stream = Stream(self.sources, self.settings, self.crowds, Plan(select(list(patterns)), **plan))
         self.streams.append(stream)
-        await until(lambda: stream.own and not stream.cursor.sending_since)
+        await until(lambda: stream.own and not stream.real.sending_since)
         await asyncio.sleep(0.002)
         return stream
 
@@ -121,8 +137,8 @@ async def test_what_a_stream_has_to_itself_is_sent_by_itself(log: Log, house: Ho
 async def test_a_stream_that_replays_joins_when_it_has_caught_up(log: Log, house: House) -> None:
     start = log.head
     await append(log, *[draft(n) for n in range(3)])
-    stream = await house.open("a", position=start)
-    await until(lambda: stream.cursor.in_crowd)
+    stream = await house.open("a", start=start)
+    await until(lambda: stream.real.in_crowd)
     assert b"event: live" in stream.own[-1]
     (entry,) = await append(log, draft(4))
     await until(lambda: [entry.frame] == stream.line.chunks)
@@ -132,12 +148,12 @@ async def test_a_reader_that_is_behind_goes_on_alone_where_it_stood_and_comes_ba
     slow, quick = await house.open("a"), await house.open("a")
     slow.line.takes = False
     (first,) = await append(log, draft(1))
-    await until(lambda: slow.cursor.sending_since is not None)
+    await until(lambda: slow.real.sending_since is not None)
     later = await append(log, draft(2), draft(3))
     await until(lambda: len(quick.line.chunks) == 2)
     assert ([first.frame], first.seq) == (slow.line.chunks, slow.cursor.position)
     slow.line.go_on()
-    await until(lambda: slow.cursor.in_crowd)
+    await until(lambda: slow.real.in_crowd)
     assert b"".join(entry.frame for entry in later) == slow.own[-1]
     (last,) = await append(log, draft(4))
     await until(lambda: len(slow.line.chunks) == 2)
@@ -155,7 +171,7 @@ async def test_a_reader_that_has_left_ends_its_stream(log: Log, house: House) ->
 
 async def test_a_stream_that_is_closed_says_bye_by_itself(log: Log, house: House) -> None:
     stream = await house.open("a")
-    stream.cursor.close()
+    stream.real.close()
     await until(stream.task.done)
     assert stream.own[-1].startswith(b"event: bye")
     assert {} == house.crowds._by_selection
@@ -186,8 +202,8 @@ async def test_those_who_join_during_a_round_and_those_who_leave_miss_nothing(
 
     streams[0].line.write = write  # type: ignore[method-assign]
     (entry,) = await append(log, draft(1))
-    late = await house.open("a", position=entry.seq - 1)
-    await until(lambda: late.cursor.in_crowd and streams[4].line.chunks)
+    late = await house.open("a", start=entry.seq - 1)
+    await until(lambda: late.real.in_crowd and streams[4].line.chunks)
     (last,) = await append(log, draft(2))
     await until(lambda: all(stream.line.chunks[-1:] == [last.frame] for stream in (streams[0], streams[4], late)))
     assert [[entry.frame, last.frame]] * 4 == [streams[n].line.chunks for n in (0, 1, 2, 4)]
@@ -195,8 +211,7 @@ async def test_those_who_join_during_a_round_and_those_who_leave_miss_nothing(
 
 
 async def test_more_than_a_page_comes_in_pages(log: Log) -> None:
-    house = House(log, 60)
-    house.crowds._page_entries = 2
+    house = House(log, 60, page_entries=2)
     stream = await house.open("a")
     entries = await append(log, *[draft(n) for n in range(5)])
     await until(lambda: len(stream.ids) == 5)
@@ -232,7 +247,7 @@ class TestHeartbeat:
         streams = [await house.open("a") for _ in range(2)]
         await append(log, draft(1, "b"))
         for round_ in range(3):
-            house.crowds.beat(time.monotonic() + 60)
+            house.crowds.beat(Clock().elapsed_s() + 60)
             await until(lambda round_=round_: all(len(stream.line.chunks) == round_ + 1 for stream in streams))
         quiet = b"id: %d\n\n" % log.head
         assert [quiet, quiet] == streams[0].line.chunks[:2]
@@ -241,7 +256,7 @@ class TestHeartbeat:
 
     async def test_it_is_not_sent_before_it_is_due(self, log: Log, house: House) -> None:
         stream = await house.open("a")
-        house.crowds.beat(time.monotonic() + 59)
+        house.crowds.beat(Clock().elapsed_s() + 59)
         await asyncio.sleep(0.01)
         assert [] == stream.line.chunks
 
@@ -249,11 +264,11 @@ class TestHeartbeat:
         stream = await house.open("a")
         for _ in range(2):
             before = len(stream.line.chunks)
-            house.crowds.beat(time.monotonic() + 60)
+            house.crowds.beat(Clock().elapsed_s() + 60)
             await until(lambda before=before: len(stream.line.chunks) > before)
         await append(log, draft(1))
         await until(lambda: len(stream.line.chunks) == 3)
-        house.crowds.beat(time.monotonic() + 60)
+        house.crowds.beat(Clock().elapsed_s() + 60)
         await until(lambda: len(stream.line.chunks) == 4)
         assert b"id: %d\n\n" % log.head == stream.line.chunks[-1]
 
@@ -261,5 +276,5 @@ class TestHeartbeat:
         stream = await house.open("a")
         log._watches.wake = lambda devices: None  # type: ignore[method-assign]
         (entry,) = await append(log, draft(1))
-        house.crowds.beat(time.monotonic() + 60)
+        house.crowds.beat(Clock().elapsed_s() + 60)
         await until(lambda: [entry.frame] == stream.line.chunks)

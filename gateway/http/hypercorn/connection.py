@@ -1,7 +1,7 @@
-"""A stream's own connection: what `gateway/http/transport.py` takes over from the server, to answer one request with chunks.
+"""A stream's own connection, taken over from the server (`transport.py`) to answer one request with chunks.
 
 It holds a transport and one bit. What waits for a slow reader is bounded by asyncio's own pause, and a reader that leaves,
-even by half, ends the stream.
+even by half (it closes only its own direction), ends the stream.
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ from functools import lru_cache
 
 import h11
 
+from gateway.http.carry import Headers
 from gateway.stream.bit import Bit
 
 WAITING_BYTES = 65_536
 """While more of what was written straight to a connection waits in this process for its reader, nothing more is written."""
 
 CLEAR_BYTES = 16_384
-"""With no more than this waiting a reader counts as having caught up; the level at which asyncio goes on after a pause."""
+"""A reader for which no more than this waits has caught up; asyncio goes on at this level after a pause."""
 
 MAX_TALK_BYTES = 2**20
-"""A client may send so much behind its request, a body or other requests: nothing of it is kept, but it costs to read."""
-
-Headers = tuple[tuple[bytes, bytes], ...]
+"""A client may send this much behind its request, a body or other requests: nothing of it is kept, but it costs to read."""
 
 
 def chunk(blocks: bytes) -> bytes:
@@ -34,7 +33,7 @@ def chunk(blocks: bytes) -> bytes:
 
 @lru_cache(maxsize=16)
 def head(headers: Headers, unix_s: int) -> bytes:
-    """How a response in chunks begins whose connection ends with it, as h11 writes it; made once a second for all."""
+    """The head of a response in chunks after which the connection ends, as h11 writes it; made once a second for all."""
     server = h11.Connection(h11.SERVER)
     server.receive_data(b"GET / HTTP/1.1\r\nHost: -\r\n\r\n")
     server.next_event()
@@ -43,22 +42,29 @@ def head(headers: Headers, unix_s: int) -> bytes:
 
 
 class Connection(asyncio.Protocol):
-    """A connection that was taken over after its one request: `begin`, chunks, `end`."""
+    """A connection that was taken over after its one request: `begin`, chunks, `end`.
+
+    ``lost`` is called with it when it is lost, once.
+    """
 
     __slots__ = ("_has_room", "_head", "_lost", "_talk_bytes", "transport")
 
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self.transport = transport
+    def __init__(self, transport: asyncio.Transport, lost: Callable[[Connection], object]) -> None:
+        self.transport, self._lost = transport, lost
         self._head = b""
         self._talk_bytes = 0
-        self._lost: Callable[[Connection], object]
         self._has_room = Bit()
         self._has_room.set()
         transport.set_write_buffer_limits(WAITING_BYTES, CLEAR_BYTES)
 
-    def begin(self, head: bytes, lost: Callable[[Connection], object]) -> None:
-        """Send the head within this turn of the loop; ``lost`` is called with this connection when it is lost."""
-        self._head, self._lost = head, lost
+    @property
+    def line(self) -> Connection:
+        """A crowd may write to it."""
+        return self
+
+    def begin(self, head: bytes) -> None:
+        """Send the head within this turn of the loop."""
+        self._head = head
         # One write, and not two, for a stream that knows by then what comes first.
         asyncio.get_running_loop().call_soon(self.write, b"")
 
@@ -86,10 +92,17 @@ class Connection(asyncio.Protocol):
             raise ConnectionResetError("the reader has left")
 
     async def end(self) -> None:
-        """End the response. Never back: when all has gone the connection is lost, and what `begin` was given is called."""
+        """End the response. It does not return: when all has gone the connection is lost, and ``lost`` is called."""
         self.write(chunk(b""))
         self.transport.close()
         await asyncio.get_running_loop().create_future()
+
+    def cut(self) -> bool:
+        """End it at once, whatever still waits; false when it is closing already."""
+        if self.transport.is_closing():
+            return False
+        self.transport.abort()
+        return True
 
     # --- what asyncio calls ------------------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ a stream costs to open. Here it is an entry in a dict, for the time that it wait
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 from hypercorn.asyncio.tcp_server import TCPServer
@@ -31,7 +30,7 @@ class Idle:
             server.writer.close()
         else:
             await self.stop()
-            _since[self] = time.monotonic(), server
+            _since[self] = asyncio.get_running_loop().time(), server
 
     async def stop(self) -> None:
         """A request has come, or the client has left."""
@@ -39,10 +38,11 @@ class Idle:
 
 
 def close_idle(for_s: float = 0) -> None:
-    """Close connections that have waited so long."""
+    """Close connections that have waited for ``for_s`` or longer."""
+    now_s = asyncio.get_running_loop().time()
     while _since:
         idle, (since, server) = next(iter(_since.items()))
-        if time.monotonic() - since < for_s:
+        if now_s - since < for_s:
             break
         del _since[idle]
         server.writer.close()

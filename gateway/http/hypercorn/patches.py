@@ -1,4 +1,4 @@
-"""What is changed in Hypercorn 0.18, where there is no setting; `tests/http/test_server.py` and others hold each change.
+"""What is changed in Hypercorn 0.18, where there is no setting; `tests/http/hypercorn/` holds each change.
 
 It turns a connection into HTTP/2 (`Upgrade: h2c`, or a client that simply begins with it), which has no backpressure there:
 one stalled stream grew the server by 40 MB a second.
@@ -9,7 +9,7 @@ would use up all files that may be open.
 It waits for ever to go on with a request that came behind another whose response was cut. So the task that reads a
 connection is kept at hand, and whoever closes the connection cancels it.
 
-And it makes two tasks for each connection that only guard against one that never asks: see `gateway/http/idle.py`.
+And it makes two tasks for each connection that only guard against one that never asks: see `gateway/http/hypercorn/idle.py`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gateway.errors import ServeError
 from gateway.http.hypercorn.idle import Idle
 
 
-def mend_hypercorn() -> None:
+def patch_hypercorn() -> None:
     """Change it, once or again; raises ServeError when it is another."""
     changed = (H11Protocol, "_check_protocol"), (TCPServer, "_read_data"), (tcp_server, "AsyncioSingleTask")
     if not all(hasattr(where, name) for where, name in changed):

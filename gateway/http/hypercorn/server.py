@@ -18,7 +18,7 @@ from gateway.config import Http
 from gateway.errors import ServeError
 from gateway.http.hypercorn.front import Front
 from gateway.http.hypercorn.idle import close_idle, close_idle_forever
-from gateway.http.hypercorn.patches import mend_hypercorn
+from gateway.http.hypercorn.patches import patch_hypercorn
 
 _log = logging.getLogger(__name__)
 
@@ -26,11 +26,11 @@ SPARE_FILES = 256
 """For segments, the broker, requests that are no streams, and those who are told `busy`."""
 
 VANISHED_SPARE_S = 5
-"""So much later than `http.send_timeout_s` the kernel gives up a client that does not even acknowledge: the streams' own cut,
-which is counted, comes first."""
+"""The kernel gives up a client that does not even acknowledge this much later than `http.send_timeout_s`: the streams' own
+cut, which is counted, comes first."""
 
 GRACE_S = 0.3
-"""How long requests may take after all streams have ended; then what is left is cut, and after as long again cancelled."""
+"""Requests may take this long after all streams have ended; then they are cut, and after as long again cancelled."""
 
 
 def allow_files(streams: int) -> None:
@@ -79,7 +79,7 @@ def address_of(listening: socket.socket, settings: Http) -> str:
 
 def hypercorn_config(listening: socket.socket, settings: Http) -> HypercornConfig:
     """How Hypercorn is to serve; raises ServeError when it cannot. From then on it owns the listening socket."""
-    mend_hypercorn()
+    patch_hypercorn()
     config = HypercornConfig()
     config.backlog = settings.backlog
     config.graceful_timeout = 4 * GRACE_S  # ours comes first

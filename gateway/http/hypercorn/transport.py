@@ -12,6 +12,7 @@ lost (``TCP_USER_TIMEOUT`` on the listening socket is the second line). A test h
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from hypercorn.asyncio.tcp_server import TCPServer
@@ -62,13 +63,13 @@ def way_of(send: Any) -> Way | None:
     return Way(stream, protocol, server, transport) if isinstance(transport, asyncio.Transport) else None
 
 
-def take(way: Way) -> Connection | None:
+def take(way: Way, lost: Callable[[Connection], object]) -> Connection | None:
     """Take over the connection of a GET in HTTP/1.1 whose answer has not begun; None where that cannot be."""
     stream, protocol, server, transport = way
     before = transport.get_protocol()
     if not (isinstance(before, asyncio.StreamReaderProtocol) and _may_take(way)):
         return None
-    connection = Connection(transport)
+    connection = Connection(transport, lost)
     transport.set_protocol(connection)
     # The server pauses where much of a body waits to be read.
     transport.resume_reading()

@@ -12,10 +12,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
+import msgspec
+
 from gateway.frame import entry_frame
 from gateway.log.sqlite.faults import DamagedError, translated_sqlite
 from gateway.log.sqlite.files import MAX_ENTRIES, Facts, Seam, bytes_on_disk, first_of
-from gateway.reading import Entry, Kind
+from gateway.reading import Entry, Kind, Wanted
 from gateway.selection import Selection
 
 SCAN_ENTRIES = 32_000
@@ -111,10 +113,17 @@ class _Where(NamedTuple):
 def _where(selection: Selection) -> _Where:
     if selection.is_all:
         return _Where("", [])
+    if selection.parts:
+        conditions = [_where(part) for part in selection.parts]
+        return _Where(
+            " ".join(each.text for each in conditions), [text for each in conditions for text in each.patterns]
+        )
     names = f"device IN ({','.join('?' * len(selection.names))})"
     globs = [_GLOB_SIGN.sub(r"[\g<0>]", glob) for glob in sorted(selection.globs)]
     return _Where(f"AND ({' OR '.join([names, *['device GLOB ?'] * len(globs)])})", [*sorted(selection.names), *globs])
 
+
+_ANY = Wanted()
 
 _GLOB_SIGN = re.compile(r"[?\[]")
 """Means something in SQLite's GLOB and nothing in ours, which knows `*` alone (sqlite.org/lang_expr.html#glob)."""
@@ -173,12 +182,33 @@ def position_before(path: Path, received_at_ms: int) -> int | None:
     return found
 
 
-def numbers(path: Path, after: int, until: int, selection: Selection, kind: Kind | None = None) -> list[int]:
-    """Those of the entries of ``selection`` with ``after < seq <= until``, in order; the caller keeps the range short.
+def numbers(path: Path, after: int, until: int, selection: Selection, wanted: Wanted = _ANY) -> list[int]:
+    """Those of the ``wanted`` entries of ``selection`` with ``after < seq <= until``, in order.
 
-    Forward, because systems read ahead in files only that way.
+    The caller keeps the range short. Forward, because systems read ahead in files only that way.
     """
-    where = _where(selection)
-    query = f"SELECT seq FROM entry WHERE seq > ? AND seq <= ? {where.text} AND ? IN (kind, '') ORDER BY seq"  # noqa: S608
+    where, counts = _where(selection), _counts(wanted)
+    query = f"SELECT seq FROM entry WHERE seq > ? AND seq <= ? {where.text} {counts.text} ORDER BY seq"  # noqa: S608
     with _reading(path) as connection:
-        return [seq for (seq,) in connection.execute(query, [after, until, *where.patterns, kind or ""]).fetchall()]
+        rows = connection.execute(query, [after, until, *where.patterns, *counts.patterns]).fetchall()
+    return [seq for (seq,) in rows]
+
+
+def _counts(wanted: Wanted) -> _Where:
+    """Which entries count, as a condition.
+
+    A metric's name is looked for as it is encoded, which is quick, and only where that is found the JSON is parsed: the
+    name may also be a key beside ``values``. A row whose JSON is damaged does not count; whoever reads it is told.
+    """
+    kind, metrics = wanted.kind, sorted(wanted.metrics)
+    text, values = ("AND kind = ?", [str(kind)]) if kind else ("", [])
+    if metrics and kind in (None, "reading"):
+        quick = " OR ".join(["instr(data, ?)"] * len(metrics))
+        has_one = f"SELECT 1 FROM json_each(data, '$.values') WHERE key IN ({','.join('?' * len(metrics))})"  # noqa: S608
+        # In this order: SQLite would stop at JSON that it cannot parse.
+        text += (
+            f" AND CASE WHEN kind <> 'reading' THEN 1 WHEN NOT ({quick}) THEN 0"
+            f" WHEN NOT json_valid(data) THEN 0 ELSE EXISTS ({has_one}) END"
+        )
+        values += [msgspec.json.encode(metric).decode() + ":" for metric in metrics] + metrics
+    return _Where(text, values)

@@ -15,7 +15,8 @@ from gateway.log.sqlite import query
 from gateway.log.sqlite.faults import DamagedError
 from gateway.log.sqlite.files import Facts
 from gateway.log.sqlite.shelf import Shelf
-from gateway.reading import Kind, Page
+from gateway.reading import Page, Place, Wanted
+from gateway.remembered import Remembered
 from gateway.selection import Selection
 
 _log = logging.getLogger(__name__)
@@ -42,8 +43,8 @@ class Reader:
     def __init__(self, shelf: Shelf, counters: Counters, discard: Callable[[Facts], Awaitable[None]]) -> None:
         self._shelf, self._counters, self._discard = shelf, counters, discard
         self._threads = ThreadPoolExecutor(THREADS, "log-reader")
-        # How far to look, by where a read ended: so nobody who reads needs to know. At most `MAX_LOOKS`, the oldest go.
-        self._looks: dict[tuple[Selection, int], int] = {}
+        # How far to look, by where a read ended: so nobody who reads needs to know.
+        self._looks: Remembered[tuple[Selection, int], int] = Remembered(MAX_LOOKS)
 
     async def page(self, after: int, selection: Selection, limit: int) -> Page | None:
         """One page from the first segment that has entries after the position; None when the shelf changed meanwhile."""
@@ -66,13 +67,8 @@ class Reader:
             # The file cannot be opened (permissions, too many open files): the stream waits, it loses nothing.
             await asyncio.sleep(RETRY_S)
             return Page([], after)
-        self._remember(selection, found[1], look)
+        self._looks.remember((selection, found[1]), min(look * LOOK_GROWTH, query.SCAN_ENTRIES))
         return Page(*found)
-
-    def _remember(self, selection: Selection, position: int, look: int) -> None:
-        if len(self._looks) >= MAX_LOOKS:
-            del self._looks[next(iter(self._looks))]
-        self._looks[selection, position] = min(look * LOOK_GROWTH, query.SCAN_ENTRIES)
 
     async def _ask(self, facts: Facts, work: Callable[[], _T]) -> _T | None:
         """The answer of a segment, or None when it has none to give now."""
@@ -87,8 +83,12 @@ class Reader:
             _log.warning("reading the log failed, trying again: %s", error)
         return None
 
-    async def position_at(self, received_at_ms: int) -> int:
-        """The position after which lies everything that arrived at that time or later."""
+    async def position_at(self, received_at_ms: int) -> Place:
+        """The position after which lies everything that arrived at that time or later, and whether all of it is held."""
+        position = await self._position_at(received_at_ms)
+        return Place(position, position > self._shelf.floor)
+
+    async def _position_at(self, received_at_ms: int) -> int:
         for facts in reversed(self._shelf.segments):
             if not facts.is_empty and facts.first_received_at_ms < received_at_ms:
                 if facts.last_received_at_ms < received_at_ms:
@@ -97,19 +97,17 @@ class Reader:
                 return found if found is not None else facts.first - 1
         return self._shelf.floor
 
-    async def oldest_of(
-        self, selection: Selection, count: int, end: int, kind: Kind | None, after: int = 0
-    ) -> int | None:
+    async def oldest_of(self, selection: Selection, count: int, end: int, wanted: Wanted, after: int = 0) -> int | None:
         """The number of the oldest of the newest ``count`` entries up to ``end``; None when fewer are held above ``after``.
 
-        A long log is searched in short looks, between which others have their turn.
+        Only entries that are ``wanted`` count. A long log is searched in short looks, between which others have their turn.
         """
         look = FIRST_LOOK
         for facts in reversed(self._shelf.segments):
             upper = min(facts.last, end)
             while upper > (bottom := max(facts.first - 1, after)):
                 lower = max(bottom, upper - look)
-                found = await self._ask(facts, partial(query.numbers, facts.path, lower, upper, selection, kind))
+                found = await self._ask(facts, partial(query.numbers, facts.path, lower, upper, selection, wanted))
                 if found is None:
                     break
                 if len(found) >= count:

@@ -65,20 +65,20 @@ def test_what_it_sends_is_a_whole_response_of_http_1_1() -> None:
 
 async def test_the_head_goes_at_once_and_with_what_comes_first() -> None:
     sent: list[bytes] = []
-    connection = Connection(transport := Unread())
+    connection = Connection(transport := Unread(), id)
     transport.write = sent.append  # type: ignore[method-assign]
-    connection.begin(b"head ", id)
+    connection.begin(b"head ")
     await connection.put(b"first")
     await asyncio.sleep(0)
     assert [b"head 5\r\nfirst\r\n", b""] == sent
     sent.clear()
-    connection.begin(b"head", id)
+    connection.begin(b"head")
     await asyncio.sleep(0)
     assert [b"head"] == sent
 
 
 def test_it_holds_at_most_64_kib_and_a_piece() -> None:
-    connection = Connection(transport := Unread())
+    connection = Connection(transport := Unread(), id)
     assert [True, True, False] == [connection.write(b"-" * size) for size in (40_000, 25_536, 1)]
     assert (65_536, 16_384) == transport.limits
     transport.waiting = 16_384
@@ -88,7 +88,7 @@ def test_it_holds_at_most_64_kib_and_a_piece() -> None:
 
 
 async def test_a_piece_is_put_when_the_reader_has_room() -> None:
-    connection = Connection(Unread())
+    connection = Connection(Unread(), id)
     connection.pause_writing()
     putting = asyncio.create_task(connection.put(b"-"))
     await asyncio.sleep(0.01)
@@ -98,7 +98,7 @@ async def test_a_piece_is_put_when_the_reader_has_room() -> None:
 
 
 async def test_whoever_waits_for_a_reader_that_is_cut_is_told() -> None:
-    connection = Connection(transport := Unread())
+    connection = Connection(transport := Unread(), id)
     transport.abort()
     assert [False, False] == [connection.is_clear(), connection.write(b"-")]
     with pytest.raises(ConnectionError):
@@ -106,7 +106,7 @@ async def test_whoever_waits_for_a_reader_that_is_cut_is_told() -> None:
 
 
 def test_a_client_that_talks_without_end_is_cut() -> None:
-    connection = Connection(transport := Unread())
+    connection = Connection(transport := Unread(), id)
     connection.data_received(b"-" * MAX_TALK_BYTES)
     assert False is transport.closed
     connection.data_received(b"-")
@@ -114,9 +114,9 @@ def test_a_client_that_talks_without_end_is_cut() -> None:
 
 
 async def test_its_end_is_the_last_chunk_and_over_when_that_has_gone() -> None:
-    connection = Connection(transport := Unread())
+    connection = Connection(transport := Unread(), lambda lost: lost is connection and ending.cancel())
     ending = asyncio.create_task(connection.end())
-    connection.begin(b"head ", lambda lost: lost is connection and ending.cancel())
+    connection.begin(b"head ")
     await asyncio.sleep(0)
     connection.pause_writing()
     connection.resume_writing()
@@ -127,8 +127,13 @@ async def test_its_end_is_the_last_chunk_and_over_when_that_has_gone() -> None:
 
 
 def test_half_a_goodbye_is_one_and_talk_is_not_listened_to() -> None:
-    connection = Connection(transport := Unread())
+    connection = Connection(transport := Unread(), id)
     connection.data_received(b"GET / HTTP/1.1\r\n")
     assert (True, False) == (transport.reads, transport.closed)
     connection.eof_received()
     assert True is transport.closed
+
+
+def test_one_that_is_closing_is_not_cut_again() -> None:
+    connection = Connection(Unread(), id)
+    assert [True, False] == [connection.cut(), connection.cut()]

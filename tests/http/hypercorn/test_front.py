@@ -1,22 +1,15 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 from collections.abc import Callable
-from typing import Any
 
 import httpx
 import pytest
-from quart import Quart
 
-from gateway.config import Http
-from gateway.counters import Counters
-from gateway.devices.registry import Registry
+from gateway.clock import Clock
+from gateway.http.hypercorn.connection import Connection
 from gateway.http.hypercorn.front import Front
-from gateway.http.streams import Streams
-from gateway.log import Log
-from gateway.stream.readiness import Readiness
 from tests.conftest import Pair
 from tests.reader import Reader
 
@@ -79,41 +72,23 @@ def test_a_stream_of_http_1_0_without_a_host_is_served(pair: Pair) -> None:
         assert b" 200 " in sock.recv(4096)
 
 
-async def test_a_connection_that_broke_is_no_fault_of_the_server(log: Log) -> None:
-    counters, readiness = Counters(), Readiness()
-    streams = Streams(log, Registry(), counters, Http(), readiness)
-
-    async def receive() -> None:
-        await asyncio.Event().wait()
-
-    async def send(message: dict[str, Any]) -> None:
-        if message["type"] == "http.response.body":
-            raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
-
-    scope = {"type": "http", "method": "GET", "path": "/api/stream", "query_string": b"", "headers": []}
-    await Front(Quart("tests"), streams, Http())(scope, receive, send)
-    assert 0 == len(streams)
-
-
 class _Flushed(asyncio.Transport):
     """One that was closed, and lost when all had gone: to abort it fails in asyncio's own code."""
 
     def is_closing(self) -> bool:
         return True
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+
     def abort(self) -> None:
         raise AttributeError("'NoneType' object has no attribute 'call_soon'")
 
 
 async def test_a_connection_that_is_over_is_not_cut_again() -> None:
-    class Ended:
-        transport = _Flushed()
-        put = None
-
+    class Ended(Connection):
         async def end(self) -> None: ...
 
-    class Served:
-        async def serve(self, *_: object) -> None: ...
+    async def serve(*_: object) -> None: ...
 
-    front = Front(Quart("tests"), Served(), Http())  # type: ignore[arg-type] # nothing else of it is called
-    await front._serve_alone(None, Ended())  # type: ignore[arg-type] # as above
+    ended = Ended(_Flushed(), id)
+    await Front(serve, Clock())._serve_alone(serve, None, ended)  # type: ignore[arg-type] # nothing else of it is called

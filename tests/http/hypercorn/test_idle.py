@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 from quart import Quart
 
+from gateway.clock import Clock
 from gateway.config import Http
 from gateway.http.hypercorn import idle
 from gateway.http.hypercorn.front import Front
@@ -48,7 +49,7 @@ async def house(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
     listening = listen(settings)
     port, config = listening.getsockname()[1], hypercorn_config(listening, settings)
     config.keep_alive_timeout = KEPT_S
-    serving = asyncio.create_task(serve_until(Front(app, None, settings), config, stop.wait))  # type: ignore[arg-type]
+    serving = asyncio.create_task(serve_until(Front(app, Clock()), config, stop.wait))
     yield House(port, stop, serving)
     stop.set()
     await serving

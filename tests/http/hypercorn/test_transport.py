@@ -12,19 +12,20 @@ import pytest_asyncio
 from hypercorn.asyncio.tcp_server import TCPServer
 from quart import Quart
 
+from gateway.clock import Clock
 from gateway.config import Http
-from gateway.counters import Counters
-from gateway.devices.registry import Registry
-from gateway.http import streams as streams_module
+from gateway.http.gate import Gate
 from gateway.http.hypercorn import front as front_module
+from gateway.http.hypercorn.connection import chunk
 from gateway.http.hypercorn.front import Front
 from gateway.http.hypercorn.server import hypercorn_config, listen, serve_until
 from gateway.http.hypercorn.transport import way_of
-from gateway.http.streams import Streams
 from gateway.log import Log
-from gateway.stream.readiness import Readiness
+from gateway.stream import streams as streams_module
+from gateway.stream.streams import Streams
 from tests.log.parts import until
 from tests.reader import Body, get
+from tests.stream.parts import sources_of
 
 
 async def test_the_way_to_the_transport_is_open_and_a_request_can_be_cut() -> None:
@@ -45,7 +46,7 @@ async def test_the_way_to_the_transport_is_open_and_a_request_can_be_cut() -> No
 
     listening = listen(settings)
     port = listening.getsockname()[1]
-    front = Front(looks, None, settings)  # type: ignore[arg-type] # no stream is asked for
+    front = Front(looks, Clock())
     serving = asyncio.create_task(serve_until(front, hypercorn_config(listening, settings), stop.wait))
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(get("/", port))
@@ -89,7 +90,8 @@ class House(NamedTuple):
 async def house(log: Log, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
     monkeypatch.setattr(streams_module, "TICK_S", 0.1)
     settings, stop = Http(port=0, heartbeat_s=0.5), asyncio.Event()
-    streams = Streams(log, Registry(), Counters(), settings, Readiness())
+    sources = sources_of(log)
+    streams = Streams(sources, settings, chunk)
     listening = listen(settings)
     app = Quart("tests")
 
@@ -102,7 +104,8 @@ async def house(log: Log, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hous
 
         return body()
 
-    made = House(Front(app, streams, settings), streams, listening.getsockname()[1], stop)
+    front = Front(Gate(app, streams.serve, settings, sources), sources.clock)
+    made = House(front, streams, listening.getsockname()[1], stop)
 
     async def stopping() -> None:
         await stop.wait()
@@ -173,7 +176,7 @@ async def test_a_stream_is_whole_and_over_when_its_reader_leaves_also_with_a_ser
     house: House, is_known: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not is_known:
-        monkeypatch.setattr(front_module, "take", lambda way: None)
+        monkeypatch.setattr(front_module, "take", lambda way, lost: None)
     _, leaving, _ = await house.ask(get("/api/stream", house.port))
     staying, writer, body = await house.ask(get("/api/stream", house.port))
     assert 2 * is_known == len(house.front.taken)

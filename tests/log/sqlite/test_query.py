@@ -4,7 +4,9 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any, get_args
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,9 +15,18 @@ from gateway.log.sqlite import query
 from gateway.log.sqlite.faults import DamagedError, StorageError
 from gateway.log.sqlite.files import Seam, path_of
 from gateway.log.sqlite.segment import OpenSegment
-from gateway.reading import Entry
-from gateway.selection import ALL, select
+from gateway.reading import Draft, Entry, Kind, Wanted
+from gateway.selection import ALL, Selection, select
 from tests.log.parts import FIRST, HARM, draft, drafts_of, entries, numbered
+
+ODD_NAMES = ["x", "a b", 'quo"te', "back\\slash", "$", "$.values", "a.b", "values", "at", "é", "\U0001f321", "[0]"]
+METRICS = st.sampled_from(ODD_NAMES) | st.text(
+    st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=5
+)
+"""What a metric may be called: any text that can be printed."""
+
+KINDS = st.sampled_from(get_args(Kind))
+PATTERNS = st.frozensets(st.text("ab*/", max_size=4), max_size=3)
 
 
 @pytest.fixture
@@ -98,6 +109,18 @@ class TestRead:
             sql = f"SELECT count(*) FROM (SELECT ? AS device) WHERE 1 {where.text}"
             (fits,) = connection.execute(sql, [device, *where.patterns]).fetchone()
         assert (device in selection) == bool(fits)
+
+    @settings(max_examples=200, deadline=None)
+    @given(device=st.text("ab*/", max_size=6), a=PATTERNS, b=PATTERNS, c=PATTERNS)
+    def test_what_selections_have_in_common_means_the_same_in_a_query_as_in_memory(
+        self, device: str, a: frozenset[str], b: frozenset[str], c: frozenset[str]
+    ) -> None:
+        selection = Selection(a) & Selection(b) & Selection(c)
+        where = query._where(selection)
+        with closing(sqlite3.connect(":memory:")) as connection:
+            sql = f"SELECT count(*) FROM (SELECT ? AS device) WHERE 1 {where.text}"
+            (fits,) = connection.execute(sql, [device, *where.patterns]).fetchone()
+        assert all(device in Selection(each) for each in (a, b, c)) == bool(fits)
 
     def test_a_name_with_any_sign_in_it_can_be_read(self, tmp_path: Path) -> None:
         folder = tmp_path / "a ?#%41 &=b"
@@ -217,12 +240,43 @@ class TestSearch:
         self, path: Path, patterns: list[str], after: int, until: int, found: list[int]
     ) -> None:
         make(path, [numbered(draft(n, "ab"[n % 2]), FIRST + n) for n in range(10)])
-        numbers = query.numbers(path, FIRST + after, FIRST + until, select(patterns))
+        numbers = query.numbers(path, FIRST + after, FIRST + until, select(patterns), Wanted())
         assert found == [number - FIRST for number in numbers]
 
     def test_numbers_can_be_held_to_one_kind(self, path: Path) -> None:
         make(path, [numbered(draft(kind=kind), FIRST + n) for n, kind in enumerate(["reading", "device", "device"])])
-        assert [FIRST + 1, FIRST + 2] == query.numbers(path, 0, FIRST + 2, ALL, "device")
+        assert [FIRST + 1, FIRST + 2] == query.numbers(path, 0, FIRST + 2, ALL, Wanted("device"))
+
+    @settings(max_examples=80, deadline=None)
+    @given(
+        said=st.lists(st.tuples(KINDS, st.dictionaries(METRICS, st.integers() | METRICS, max_size=3)), max_size=8),
+        metrics=st.sets(METRICS, max_size=3).map(frozenset),
+        kind=st.none() | KINDS,
+    )
+    def test_numbers_held_to_metrics_are_what_a_naive_filter_gives(
+        self,
+        tmp_path_factory: pytest.TempPathFactory,
+        said: list[tuple[Kind, dict[str, Any]]],
+        metrics: frozenset[str],
+        kind: Kind | None,
+    ) -> None:
+        path = path_of(tmp_path_factory.mktemp("metrics"), FIRST)
+        drafts = [
+            Draft(each, "a", 1, msgspec.json.encode({"device": "a", "at": 7, "values": values, "metrics": {"b": 1}}))
+            for each, values in said
+        ]
+        make(path, [numbered(each, FIRST + n) for n, each in enumerate(drafts)])
+        expected = [
+            FIRST + n
+            for n, (each, values) in enumerate(said)
+            if kind in (None, each) and (each != "reading" or not metrics or metrics & values.keys())
+        ]
+        assert expected == query.numbers(path, 0, FIRST + 99, ALL, Wanted(kind, metrics))
+
+    def test_a_row_that_is_no_json_does_not_count_and_harms_nothing(self, path: Path) -> None:
+        rows = [b'{"values":{"x":1}}', b'{"values":{"x":1', b'{"x":1}', b'{"values":["x"]}', b'"x":1']
+        make(path, [numbered(Draft("reading", "a", 1, text), FIRST + n) for n, text in enumerate(rows)])
+        assert [FIRST] == query.numbers(path, 0, FIRST + 9, ALL, Wanted("reading", frozenset(["x"])))
 
     def test_marks_with_and_without_entries_come_in_the_order_of_their_commits(self, path: Path) -> None:
         opened = OpenSegment(path, "process", (Seam(FIRST - 1, FIRST),))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.log import Log
 from gateway.log.sqlite import query
 from gateway.log.sqlite import reader as reader_module
-from gateway.reading import Gap
+from gateway.reading import Gap, Wanted
 from gateway.selection import ALL, select
 from tests.log.parts import ONE_A_SEGMENT, append, delete, draft, gaps, open_log, overwrite, read_all, segments, seqs
 
@@ -28,21 +28,27 @@ class TestPositions:
     async def test_a_time_finds_its_position_over_all_segments(self, tmp_path: Path) -> None:
         log = await log_of(tmp_path, 10, 20, 20, 30)
         begin = log.floor
-        found = [await log.position_at(ms) - begin for ms in (0, 10, 11, 20, 21, 30, 31)]
+        found = [(await log.position_at(ms)).position - begin for ms in (0, 10, 11, 20, 21, 30, 31)]
         assert [0, 0, 1, 1, 3, 3, 4] == found
         await log.close()
 
     async def test_the_time_of_an_empty_log_is_its_floor(self, tmp_path: Path) -> None:
         log = await open_log(tmp_path)
-        assert log.floor == await log.position_at(2**40)
+        assert log.floor == (await log.position_at(2**40)).position
         await log.close()
 
-    @pytest.mark.parametrize(("patterns", "count", "place"), [([], 3, 1), (["a"], 1, 2), (["a"], 2, 0), ([], 99, 0)])
-    async def test_a_count_finds_its_position_over_all_segments(
-        self, tmp_path: Path, patterns: list[str], count: int, place: int
-    ) -> None:
-        log = await log_of(tmp_path, 10, 20, 30, 40)
-        assert log.floor + place == await log.position_back(select(patterns), count)
+    async def test_a_time_above_the_floor_is_whole(self, tmp_path: Path) -> None:
+        log = await log_of(tmp_path, 10, 20)
+        assert [False, True] == [(await log.position_at(ms)).is_whole for ms in (10, 20)]
+        await log.close()
+
+    async def test_only_readings_with_a_wanted_metric_are_counted_over_all_segments(self, tmp_path: Path) -> None:
+        log = await open_log(tmp_path, segment_bytes=ONE_A_SEGMENT, tail_bytes=1)
+        drafts = [draft(0, metric="x"), draft(1, metric="y"), draft(2, kind="device"), draft(3, metric="y")]
+        entries = [entry for each in drafts for entry in await append(log, each)]
+        wanted = [Wanted("reading", frozenset("x")), Wanted(None, frozenset("x")), Wanted("reading"), Wanted()]
+        found = [await log.oldest_of(ALL, count, log.head, each) for each in wanted for count in (1, 2)]
+        assert [entries[n].seq if n is not None else None for n in (0, None, 2, 0, 3, 1, 3, 2)] == found
         await log.close()
 
     async def test_too_few_entries_have_no_oldest(self, tmp_path: Path) -> None:
@@ -84,7 +90,7 @@ class TestPositions:
         for at in (10, 20, 30):
             await append(log, *[draft(n, at=at + n % 5) for n in range(300)])
         overwrite(segments(tmp_path)[1])
-        assert log.floor + 300 == await log.position_at(22)
+        assert log.floor + 300 == (await log.position_at(22)).position
         assert [log.floor + 300] == [gap[0] for gap in gaps(await read_all(log, log.floor))]
         await log.close()
 
