@@ -63,6 +63,9 @@ class Counters:
     reads_total: Counter[str] = _count_by(
         "source", "pages read by streams, from the tail in memory or from segments on disk"
     )
+    unknown_entries_total: int = _count(
+        "entries that a newer gateway wrote, of a kind that this one does not know: left out each time they were read"
+    )
     read_failures_total: int = _count("reads of segments that failed and were tried again")
     streams_opened_total: int = _count("streams opened")
     streams_refused_total: int = _count("streams answered with `bye` because too many were open")

@@ -19,6 +19,10 @@ class LogError(GatewayError):
     """The log cannot be opened or written."""
 
 
+class DataError(GatewayError):
+    """A file in the data folder cannot be used by this gateway."""
+
+
 class BrokerError(GatewayError):
     """The embedded broker cannot be started, or the broker's address makes no sense."""
 

@@ -148,10 +148,17 @@ class Page(msgspec.Struct, frozen=True):
     position: int
 
 
-class Place(NamedTuple):
-    """Where a time lies in the log: after ``position`` lies everything held that arrived at that time or later.
+ANY = Wanted()
 
-    ``is_whole`` is whether nothing that arrived since that time has been removed or lost.
+
+ANY = Wanted()
+
+
+class Place(NamedTuple):
+    """Where a time lies in the log.
+
+    ``position`` is that of the newest entry that arrived before it. ``is_whole`` is whether all that arrived since is still
+    held; False also where that is not known.
     """
 
     position: int

@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from gateway.counters import Counters
-from gateway.log import Log, LogSettings
+from gateway.log import Log
+from tests.log.parts import open_log
 from tests.reader import Reader
 
 ROOT = Path(__file__).parent.parent
@@ -352,12 +352,12 @@ def read(request: pytest.FixtureRequest) -> Callable[..., Reader]:
 @pytest.fixture
 async def log(tmp_path: Path) -> AsyncIterator[Log]:
     """An empty log in a folder of the test."""
-    opened = await Log.open(LogSettings(tmp_path / "log"), Counters())
+    opened = await open_log(tmp_path / "log")
     yield opened
     await opened.close()
 
 
 async def settled(log: Log) -> None:
     """Wait until all that was appended is visible."""
-    while log.waiting:  # noqa: ASYNC110 - an event would be there for tests only
+    while log.commits.waiting:  # noqa: ASYNC110 - an event would be there for tests only
         await asyncio.sleep(0.001)

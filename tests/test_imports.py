@@ -16,8 +16,9 @@ FLOORS = [
         "gateway.clock",
         "gateway.backoff",
         "gateway.remembered",
+        "gateway.state_file",
+        "gateway.file_version",
         "gateway.stream.bit",
-        "gateway.intake.repeats.receipts",
     },
     {"gateway.frame", "gateway.config", "gateway.decode", "gateway.history.buckets", "gateway.stream.plan"},
     {
@@ -28,18 +29,13 @@ FLOORS = [
         "gateway.devices.registry",
         "gateway.devices.store",
         "gateway.log",
+        "gateway.intake.repeats.receipts",
         "gateway.stream.readiness",
     },
-    {
-        "gateway.devices",
-        "gateway.stream",
-        "gateway.history",
-        "gateway.mqtt",
-        "gateway.intake.repeats",
-        "gateway.intake.fair",
-    },
-    {"gateway.intake", "gateway.http"},
+    {"gateway.devices", "gateway.stream", "gateway.history", "gateway.mqtt", "gateway.intake"},
+    {"gateway.http"},
     {"gateway.http.hypercorn"},
+    {"gateway.stations"},
     {"gateway.service"},
     {"simulators", "gateway.commands"},
     {"gateway.__main__"},
@@ -59,12 +55,13 @@ ONLY_IN = {
         "simulators.fleet",
     },
     "sqlite3": {
+        "gateway.log.sqlite.schema",
         "gateway.log.sqlite.segment",
         "gateway.log.sqlite.query",
         "gateway.log.sqlite.faults",
         "gateway.devices.store",
     },
-    "sqlite_utils": {"gateway.log.sqlite.segment", "gateway.devices.store"},
+    "sqlite_utils": {"gateway.log.sqlite.schema", "gateway.devices.store"},
     "iotcore": {"gateway.mqtt.embedded"},
     "quart": {"gateway.http"},
     "hypercorn": {"gateway.http.hypercorn"},
@@ -156,12 +153,43 @@ def test_streams_and_histories_know_nothing_of_http() -> None:
     assert [] == wrong
 
 
-def test_only_the_service_knows_which_http_server_it_is() -> None:
+def test_only_who_joins_the_stations_knows_which_http_server_it_is() -> None:
     there = {"gateway.http.hypercorn"}
     wrong = [
         f"{module} imports {imported}"
         for module, imports in IMPORTS.items()
         for imported in imports
-        if is_in(imported, there) and not is_in(module, there | {"gateway.service"})
+        if is_in(imported, there) and not is_in(module, there | {"gateway.service", "gateway.stations"})
+    ]
+    assert [] == wrong
+
+
+def test_nothing_above_a_store_knows_it_but_who_opens_it() -> None:
+    there = {"gateway.log.sqlite"}
+    wrong = [
+        f"{module} imports {imported}"
+        for module, imports in IMPORTS.items()
+        for imported in imports
+        if is_in(imported, there) and not is_in(module, there | {"gateway.service", "gateway.stations"})
+    ]
+    assert [] == wrong
+
+
+CLOCKS = {"time", "time_ns", "monotonic", "monotonic_ns", "clock_gettime"}
+MEASURES = {"simulators", "gateway.clock", "gateway.commands"}
+"""Who may ask the system for the time: the clock, and programs that are no part of the gateway."""
+
+
+def test_only_the_clock_asks_the_system_for_the_time() -> None:
+    """``perf_counter`` measures how long our own work took, and loop time is for timers: neither tells or judges."""
+    wrong = [
+        f"{module}: time.{node.attr}"
+        for module, path in PATHS.items()
+        if not is_in(module, MEASURES)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and node.attr in CLOCKS
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "time"
     ]
     assert [] == wrong

@@ -43,8 +43,9 @@ from gateway.devices.registry import Checkpoint
 from gateway.devices.store import DeviceStore
 from gateway.errors import LogError
 from gateway.frame import entry_data
-from gateway.log import Deposit
-from gateway.log.sqlite.writer import JUMP
+from gateway.log import Deposit, group_commit
+from gateway.log.sqlite import store as store_module
+from gateway.log.sqlite.opening import JUMP
 from gateway.reading import Draft, Entry, Gap
 from gateway.selection import ALL, select
 from gateway.stream.plan import Plan
@@ -200,11 +201,11 @@ class TestCommitFirst:
             log.append(Deposit([draft()], b"", lambda: acknowledged.append(log.head)))
             await asyncio.sleep(0.2)
             seen = await log.read(head, ALL, 10)
-            assert [head, 1, [], []] == [log.head, log.waiting, acknowledged, seen.entries]
+            assert [head, 1, [], []] == [log.head, log.commits.waiting, acknowledged, seen.entries]
             other.execute("ROLLBACK")
         await until(lambda: acknowledged)
         assert [log.head] == acknowledged
-        assert [head + 1, 0] == [log.head, log.waiting]
+        assert [head + 1, 0] == [log.head, log.commits.waiting]
         await log.close()
 
     async def test_a_commit_that_fails_shows_nothing_and_is_tried_again(self, tmp_path: Path) -> None:
@@ -214,12 +215,12 @@ class TestCommitFirst:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
         try:
             log.append(Deposit([draft()], b"", lambda: acknowledged.append(True)))
-            await until(lambda: log.failing)
+            await until(lambda: log.commits.failing)
             assert [before, []] == [log.head, acknowledged]
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         await until(lambda: acknowledged)
-        assert [before + 1, ""] == [log.head, log.failing]
+        assert [before + 1, ""] == [log.head, log.commits.failing]
         await log.close()
 
     async def test_a_listener_is_called_when_the_entry_is_on_disk(self, tmp_path: Path) -> None:
@@ -369,18 +370,18 @@ class TestGaps:
         assert [start + 1, start + 4] == [int(event.id) for event in source.of("message")]
         await log.close()
 
-    async def test_the_floor_rises_before_the_files_go(self, tmp_path: Path) -> None:
+    async def test_the_floor_rises_before_the_files_go(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         log = await open_log(tmp_path, segment_bytes=ONE_A_SEGMENT, retention_bytes=0)
         for number in range(3):
             await append(log, draft(number))
         seen: list[tuple[int, int]] = []
-        remove = log._writer.remove
+        remove = store_module.remove
 
         def look(paths: list[Path]) -> None:
             seen.append((log.floor, len(segments(tmp_path))))
             remove(paths)
 
-        log._writer.remove = look  # type: ignore[method-assign]
+        monkeypatch.setattr(store_module, "remove", look)
         await log.trim()
         assert [(log.head - 1, 3)] == seen
         await log.close()
@@ -392,7 +393,7 @@ class TestGaps:
             await append(log, draft(number))
         reading = asyncio.ensure_future(log.read(start, ALL, 10))
         await asyncio.sleep(0)
-        log._shelf.take(log._shelf.segments[0], "expired")
+        log._store._shelf.remove(log._store._shelf.segments[0], "expired")
         assert Gap(start, start + 1, start + 3, "expired") == await reading
         await log.close()
 
@@ -448,38 +449,41 @@ class TestLimits:
         log = await open_log(small_disk / "log", segment_bytes=60_000)
         for _ in range(15):
             await append(log, *[draft()] * 200)
-        head, before = log.head, log.segments
+        head, before = log.head, log.size().segments
         await log.close()
         fill(small_disk)
         log = await open_log(small_disk / "log")
-        assert log.segments < before + 1
+        assert log.size().segments < before + 1
         assert [] == gaps(await read_all(log, head))
         assert 1 == len(await append(log, draft()))
         await log.close()
 
-    async def test_a_full_disk_with_one_segment_waits_and_says_so(self, small_disk: Path) -> None:
-        log = await open_log(small_disk / "log", max_waiting_messages=10, commit_messages=5)
+    async def test_a_full_disk_with_one_segment_waits_and_says_so(
+        self, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(group_commit, "FULL_MESSAGES", 5)
+        log = await open_log(small_disk / "log", max_waiting_messages=10)
         ballast = fill(small_disk)
         had_room: list[bool] = []
-        log.on_room = lambda: had_room.append(True)
+        log.commits.on_room(lambda: had_room.append(True))
         for number in range(40):
             log.append(Deposit([draft(number, device="d" * 200)] * 20))
-        await until(lambda: log.failing)
-        assert [True, []] == [log.is_full, had_room]
-        assert "full" in log.failing
+        await until(lambda: log.commits.failing)
+        assert [True, []] == [log.commits.is_full, had_room]
+        assert "full" in log.commits.failing
         ballast.unlink()
-        await until(lambda: not log.waiting)
-        assert ["", False, [True]] == [log.failing, log.is_full, had_room]
+        await until(lambda: not log.commits.waiting)
+        assert ["", False, [True]] == [log.commits.failing, log.commits.is_full, had_room]
         await log.close()
 
     async def test_large_messages_fill_the_log_by_their_bytes(self, tmp_path: Path) -> None:
         log = await open_log(tmp_path)
         heavy = Draft("reading", "a", 1, b'"' + b"-" * 2**20 + b'"')
-        log._appender.append(Deposit([heavy] * 63))
-        assert not log.is_full
-        log._appender.append(Deposit([heavy]))
-        assert log.is_full
-        log._appender._gathered.clear()
+        log.commits.append(Deposit([heavy] * 63))
+        assert not log.commits.is_full
+        log.commits.append(Deposit([heavy]))
+        assert log.commits.is_full
+        log.commits._gathered.clear()
         await log.close()
 
     async def test_many_damaged_segments_keep_only_the_newest_few_for_a_person(self, tmp_path: Path) -> None:
@@ -510,7 +514,7 @@ class TestNothingStopsIt:
         acknowledged: list[bool] = []
         log.append(Deposit([draft(1)], b"", raises))
         log.append(Deposit([draft(2)], b"", lambda: acknowledged.append(True)))
-        await log.drain()
+        await log.commits.drain()
         assert [["our own fault"], [True]] == [told, acknowledged]
         await append(log, draft(3))
         assert 3 == len(await read_all(log, log.floor))
@@ -522,7 +526,7 @@ class TestNothingStopsIt:
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(type(context["exception"])))
         log.append(Deposit([draft(1, "a")]))
         log.append(Deposit([Draft("reading", "\ud800", 1, b"{}")]))
-        await log.drain()
+        await log.commits.drain()
         gc.collect()
         await asyncio.sleep(0)
         assert [UnicodeEncodeError] == told
@@ -550,20 +554,19 @@ class TestNothingStopsIt:
 # --- the process dies --------------------------------------------------------------------------------------------------
 
 CHILD = """
-import asyncio, sys
+import asyncio, sys, time
 from pathlib import Path
-from gateway.config import Http
-from gateway.counters import Counters
-from gateway.log import Deposit, Log, LogSettings
 from gateway.reading import Draft
+from gateway.log import Deposit, group_commit
+from tests.log.parts import open_log
 
 async def main():
     folder, begin = Path(sys.argv[1]), int(sys.argv[2])
-    log = await Log.open(LogSettings(folder, commit_interval_ms=1, segment_bytes=100_000), Counters())
+    log = await open_log(folder, commit_interval_ms=1, segment_bytes=100_000)
     for value in range(begin, begin + 10**9):
-        draft = Draft("reading", "a", log.now_ms(), b'{"device":"a","values":{"x":%d}}' % value)
+        draft = Draft("reading", "a", time.time_ns() // 10**6, b'{"device":"a","values":{"x":%d}}' % value)
         log.append(Deposit([draft], b"", lambda value=value: print(value, flush=True)))
-        if value % 7 == 0 or log.is_full:
+        if value % 7 == 0 or log.commits.is_full:
             await asyncio.sleep(0.001)
 
 asyncio.run(main())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +10,12 @@ import httpx
 import pytest
 
 from gateway.config import Config, load
+from gateway.decode import Topics
 from gateway.intake.intake import Intake
 from gateway.reading import Message
 from gateway.service import Gateway
+from gateway.state_file import StateFile
+from gateway.stations import Stations
 from tests.conftest import Mosquitto, free_port
 
 pytestmark = pytest.mark.broker
@@ -34,17 +38,28 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+def stations_of(gateway: Gateway) -> Stations:
+    assert gateway.stations is not None
+    return gateway.stations
+
+
+def faults(gateway: Gateway) -> dict[str, str]:
+    return stations_of(gateway)._faults()
+
+
 async def publish(mosquitto: Mosquitto, *payloads: str) -> None:
     await asyncio.to_thread(mosquitto.publish_lines, BOILER, payloads)
 
 
-async def test_a_background_task_that_fails_ends_the_gateway_with_its_error(config: Config) -> None:
-    class Failing(Gateway):
-        async def _trim_forever(self) -> None:
-            await asyncio.sleep(0.2)
-            raise ZeroDivisionError("retention")
+async def test_a_background_task_that_fails_ends_the_gateway_with_its_error(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(stations: Stations) -> None:
+        await asyncio.sleep(0.2)
+        raise ZeroDivisionError("retention")
 
-    gateway = Failing(config)
+    monkeypatch.setattr(Stations, "_trim_forever", fails)
+    gateway = Gateway(config)
     async with asyncio.timeout(10):
         with pytest.raises(ZeroDivisionError, match="retention"):
             await gateway.run(asyncio.Event())
@@ -53,20 +68,20 @@ async def test_a_background_task_that_fails_ends_the_gateway_with_its_error(conf
 
 
 async def test_a_message_that_meets_a_fault_of_ours_costs_that_message_only(
-    config: Config, mosquitto: Mosquitto, caplog: pytest.LogCaptureFixture
+    config: Config, mosquitto: Mosquitto, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway, stop = Gateway(config), asyncio.Event()
-    decode = gateway._decoder.decode
+    decode = Topics.decode
 
-    def decode_or_fail(message: Message) -> object:
+    def decode_or_fail(decoder: Topics, message: Message) -> object:
         if message.payload == b"13":
             raise ZeroDivisionError("a fault")
-        return decode(message)
+        return decode(decoder, message)
 
-    gateway._decoder.decode = decode_or_fail  # type: ignore[method-assign,assignment]
+    monkeypatch.setattr(Topics, "decode", decode_or_fail)
     running = asyncio.create_task(gateway.run(stop))
     await gateway.serving.wait()
-    await until(lambda: not gateway._faults())
+    await until(lambda: not faults(gateway))
     await publish(mosquitto, "12", "13", "13", "14")
     await until(lambda: gateway.counters.entries_total["reading"] == 2)
     stop.set()
@@ -78,18 +93,41 @@ async def test_a_message_that_meets_a_fault_of_ours_costs_that_message_only(
 async def test_a_fault_beyond_one_message_ends_the_gateway_with_its_error(
     config: Config, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def take(intake: Intake, messages: list[Message], acknowledge: Callable[[], None]) -> None:
+    def receive(intake: Intake, messages: list[Message], acknowledge: Callable[[], bool], *, is_behind: bool) -> bool:
         raise ZeroDivisionError("append")
 
-    monkeypatch.setattr(Intake, "take", take)
+    monkeypatch.setattr(Intake, "receive", receive)
     gateway = Gateway(config)
     running = asyncio.create_task(gateway.run(asyncio.Event()))
     await gateway.serving.wait()
-    await until(lambda: not gateway._faults())
+    await until(lambda: not faults(gateway))
     await publish(mosquitto, "12")
     async with asyncio.timeout(10):
         with pytest.raises(ZeroDivisionError, match="append"):
             await running
+
+
+async def test_state_files_are_not_written_on_the_log_s_writer_thread(
+    config: Config, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow disk, or a program that holds a file, must not delay a commit."""
+    wrote: set[tuple[str, str]] = set()
+    save = StateFile._save
+
+    def noted(file: StateFile, number: int, stored: object) -> None:
+        wrote.add((file._path.name, threading.current_thread().name.partition("_")[0]))
+        save(file, number, stored)  # type: ignore[arg-type] # what it was called with
+
+    monkeypatch.setattr(StateFile, "_save", noted)
+    await asyncio.to_thread(mosquitto.publish, BOILER, "12", "-r")
+    gateway, stop = Gateway(config), asyncio.Event()
+    running = asyncio.create_task(gateway.run(stop))
+    await until(lambda: gateway.counters.entries_total["reading"] == 1)
+    stop.set()
+    await running
+    assert {"retained.json", "session.json"} == {name for name, _ in wrote}
+    assert {("retained.json", "state-files")} == {each for each in wrote if each[0] == "retained.json"}
+    assert "log-writer" not in {thread for _, thread in wrote}
 
 
 async def test_a_gateway_asked_to_stop_before_it_serves_does_not_serve(config: Config) -> None:
@@ -108,15 +146,16 @@ async def test_a_pause_that_outlives_the_connection_ends_with_all_messages(
     gateway, stop = Gateway(replace(config, mqtt=replace(config.mqtt, keepalive_s=5))), asyncio.Event()
     running = asyncio.create_task(gateway.run(stop))
     await gateway.serving.wait()
-    await until(lambda: not gateway._faults())
-    gateway._session.pause()
+    await until(lambda: not faults(gateway))
+    session = stations_of(gateway)._session
+    session.pause()
     await publish(mosquitto, "1", "2", "3")
     async with asyncio.timeout(20):
         while not gateway.counters.broker_disconnects_total:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.1)
     await asyncio.sleep(1.5)
     assert (1, {}) == (gateway.counters.broker_connects_total, dict(gateway.counters.entries_total))
-    gateway._session.resume()
+    session.resume()
     await until(lambda: gateway.counters.entries_total["reading"] == 3)
     assert 2 == gateway.counters.broker_connects_total
     stop.set()

@@ -19,6 +19,7 @@ import click
 from gateway import __version__
 from gateway.commands.options import Options, takes_options
 from gateway.config import Config, to_toml
+from gateway.config.broker import without_password
 from gateway.errors import BrokerError, ConfigError, GatewayError
 from gateway.service import Gateway
 
@@ -159,7 +160,7 @@ def _stop_on_signals() -> asyncio.Event:
 
 async def _serve(config: Config) -> None:
     async def tell(gateway: Gateway, ended: asyncio.Event) -> None:
-        where = _without_password(config.mqtt.broker) or f"{_embedded_url(config)} (embedded)"
+        where = without_password(config.mqtt.broker) or f"{_embedded_url(config)} (embedded)"
         _say(f"\n  Sensor Gateway: {_address(gateway)}   broker: {where}\n")
         await ended.wait()
 
@@ -174,7 +175,7 @@ async def _demo(config: Config, devices: int, rate: float, seed: int) -> None:
 
     async def simulate_devices(gateway: Gateway, ended: asyncio.Event) -> None:
         fleet = Fleet(broker, line_up(devices, rate=rate, seed=seed))
-        shown = _without_password(broker)
+        shown = without_password(broker)
         _say(f"\n  Open {_address(gateway)}   {devices} simulated devices, broker on {shown}")
         _say("  Ctrl-C ends it.\n")
         await fleet.run(ended)
@@ -212,11 +213,6 @@ async def _is_serving(gateway: Gateway, running: asyncio.Task[None]) -> bool:
     await asyncio.wait([serving, running], return_when=asyncio.FIRST_COMPLETED)
     serving.cancel()
     return gateway.serving.is_set()
-
-
-def _without_password(url: str) -> str:
-    before, at, after = url.rpartition("@")
-    return f"{before.partition('://')[0]}://…@{after}" if at else url
 
 
 def _say_goodbye(gateway: Gateway) -> None:

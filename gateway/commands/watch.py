@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import signal
 from datetime import datetime
 from typing import Any
@@ -15,12 +14,14 @@ from httpx_sse import EventSource, ServerSentEvent, SSEError
 from rich.console import Console
 from rich.text import Text
 
+from gateway.backoff import Backoff
 from gateway.decode.units import written
 
 SILENT_S = 60
-"""A stream that sends nothing for so long, not even a heartbeat, is opened anew."""
+"""A stream that sends nothing for this time, not even a heartbeat, is opened anew."""
 
-RECONNECT_S = (1.0, 15.0)
+RECONNECT_FIRST_S, RECONNECT_LONGEST_S = 1.0, 15.0
+"""Pauses between attempts; one that brought entries makes the next pause the shortest again."""
 
 
 @click.command()
@@ -93,7 +94,7 @@ class Watcher:
 
     async def run(self, *, verify: bool) -> int:
         """Follow until cancelled; returns an exit code when the gateway says that the request is wrong."""
-        pause_s = RECONNECT_S[0]
+        backoff = Backoff(RECONNECT_FIRST_S, RECONNECT_LONGEST_S)
         timeout = httpx.Timeout(10, read=SILENT_S)
         async with httpx.AsyncClient(timeout=timeout, verify=verify, trust_env=False) as client:
             while True:
@@ -110,8 +111,9 @@ class Watcher:
                 if problem:
                     self.say(problem, "bold red")
                     return 2
-                pause_s = RECONNECT_S[0] if self.position != before else min(pause_s * 2, RECONNECT_S[1])
-                await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - spreads clients, guards nothing
+                if self.position != before:
+                    backoff.reset()
+                await asyncio.sleep(backoff.pause_s())
 
     async def _follow(self, client: httpx.AsyncClient) -> str | None:
         """Follow until the stream ends; returns what is wrong with the request, if that is why."""

@@ -5,7 +5,18 @@ Order, weakest first: defaults, file, environment (``SENSOR_GATEWAY_HTTP_PORT``)
 
 from gateway.config.broker import Broker, parse_broker
 from gateway.config.source import load
-from gateway.config.table import Config, EmbeddedBroker, Http
+from gateway.config.table import Config, DevicesSection, EmbeddedBroker, Http, LimitsSection, LogSection
 from gateway.config.toml import to_toml
 
-__all__ = ["Broker", "Config", "EmbeddedBroker", "Http", "load", "parse_broker", "to_toml"]
+__all__ = [
+    "Broker",
+    "Config",
+    "DevicesSection",
+    "EmbeddedBroker",
+    "Http",
+    "LimitsSection",
+    "LogSection",
+    "load",
+    "parse_broker",
+    "to_toml",
+]

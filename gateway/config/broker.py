@@ -23,6 +23,11 @@ class Broker:
     username: str
     password: str
 
+    @property
+    def address(self) -> str:
+        """Host and port, without secrets."""
+        return f"{self.host}:{self.port}"
+
 
 def parse_broker(address: str) -> Broker:
     """A broker's URL taken apart; raises ValueError with the rule that it breaks, and with nothing of the address."""

@@ -1,9 +1,10 @@
 """Decode: one message in, readings, device infos and rejections out. Pure: no I/O, and the time comes with the message.
 
-Nothing a payload holds can raise here (law 9): what cannot be taken becomes a `Rejected` with a reason of a closed list.
+Nothing a payload holds can raise here (law 9): what cannot be used becomes a `Rejected` with a reason of a closed list.
 """
 
-from gateway.decode.decoder import Decoder
-from gateway.decode.limits import Limits
+from gateway.decode.conventions.convention import Convention
+from gateway.decode.conventions.topics import Topics
+from gateway.decode.decoder import make_decoder
 
-__all__ = ["Decoder", "Limits"]
+__all__ = ["Convention", "Topics", "make_decoder"]

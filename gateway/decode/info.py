@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.decode.limits import MAX_LABEL_CHARACTERS, MAX_METRIC_CHARACTERS, Limits
+from gateway.config import LimitsSection
+from gateway.decode.limits import MAX_LABEL_CHARACTERS, MAX_METRIC_CHARACTERS
 from gateway.decode.units import senml_unit
 from gateway.reading import Availability, DeviceInfo, MetricInfo, Rejected
 
@@ -32,7 +33,7 @@ def availability(device: str, parsed: Any, received_at_ms: int) -> DeviceInfo | 
     return DeviceInfo(device, received_at_ms, availability=word)
 
 
-def device_info(device: str, parsed: Any, received_at_ms: int, limits: Limits) -> DeviceInfo | Rejected:
+def device_info(device: str, parsed: Any, received_at_ms: int, limits: LimitsSection) -> DeviceInfo | Rejected:
     """``{"label": …, "model": …, "metrics": {"temperature": {"unit": "Cel", "label": …}}}``, each part optional."""
     if not isinstance(parsed, dict):
         return Rejected("bad_value", f"info of {device} is no JSON object")

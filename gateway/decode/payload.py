@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.decode.limits import Limits
+from gateway.config import LimitsSection
 from gateway.reading import Rejected
 
 _decode_json = msgspec.json.Decoder().decode
@@ -34,7 +34,7 @@ _NOT_FINITE_IN_JSON = re.compile(rb"[\[:,]\s*[+-]?(?:nan|inf)", re.IGNORECASE)
 """What Python's json and C's printf write into JSON for a missing value, and no browser reads."""
 
 
-def parse(payload: bytes, limits: Limits) -> Any:
+def parse(payload: bytes, limits: LimitsSection) -> Any:
     """What the payload says: dict, list, int, float, bool, str or None; or a `Rejected`."""
     if len(payload) > limits.max_payload_bytes:
         return Rejected("too_large", f"{len(payload)} bytes")

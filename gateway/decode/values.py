@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from gateway.decode.limits import MAX_MAGNITUDE, MAX_METRIC_CHARACTERS, MAX_SAFE_INTEGER, NOTHING, Limits
+from gateway.config import LimitsSection
+from gateway.decode.limits import MAX_MAGNITUDE, MAX_METRIC_CHARACTERS, MAX_SAFE_INTEGER, NOTHING
 from gateway.decode.units import senml_unit
 from gateway.reading import Rejected, Value
 
@@ -16,7 +17,7 @@ VISITS_PER_METRIC = 20
 class Flattened:
     """The metrics found so far in one report; never more than ``limits.max_metrics``, the rest is rejected."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: LimitsSection) -> None:
         self._limits = limits
         self._visits_left = VISITS_PER_METRIC * limits.max_metrics
         self.values: dict[str, Value] = {}

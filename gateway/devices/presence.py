@@ -42,8 +42,6 @@ class Presence:
         return self._of_reading(decoded, device) if isinstance(decoded, Reading) else self._of_info(decoded, device)
 
     def _of_reading(self, reading: Reading, device: Device) -> list[Draft]:
-        if reading.retained and self._says_nothing_new(reading):
-            return []
         before, drafts = (device.drafted or device.state).status, []
         status: Status = before if reading.retained else "online"
         metrics = self._configured(reading, device) if self._units else {}
@@ -57,15 +55,6 @@ class Presence:
             data = ReadingData(reading.device, measured, reading.values, received, reading.retained)
         drafts.append(Draft("reading", reading.device, received, _encode(data), data))
         return drafts
-
-    def _says_nothing_new(self, reading: Reading) -> bool:
-        """Whether a retained reading equals what is known: the broker kept what came live, and we subscribed again."""
-        state = self._registry.get(reading.device)
-        if state is None:
-            return False
-        known = [state.values.get(metric) for metric in reading.values]
-        is_same = [latest.value if latest else None for latest in known] == list(reading.values.values())
-        return is_same and all(latest and reading.measured_at_ms in (None, latest.at) for latest in known)
 
     def _configured(self, reading: Reading, device: Device) -> dict[str, MetricInfo]:
         """Units of the configuration for metrics that have none yet; a device's own word goes before it."""
@@ -102,7 +91,7 @@ class Presence:
             return []
         return [self._announce(device, status, info.received_at_ms, label, model, metrics)]
 
-    def _announce(  # noqa: PLR0913, PLR0917 - the fields of one entry
+    def _announce(
         self,
         device: Device,
         status: Status,
@@ -139,17 +128,3 @@ class Presence:
 def _is_new(device: Device) -> bool:
     """Whether nothing was ever said of the device, neither in the log nor on the way there."""
     return device.drafted is None and not device.is_committed
-
-
-class Listening:
-    """Since when the broker has been heard, in elapsed seconds; asked once a second."""
-
-    def __init__(self) -> None:
-        self._connected_since_ms: int | None = None
-        self._since_s = 0.0
-
-    def since_s(self, connected_since_ms: int | None, now_s: float) -> float | None:
-        """When this connection was seen first; None without one. ``connected_since_ms`` tells connections apart."""
-        if connected_since_ms != self._connected_since_ms:
-            self._connected_since_ms, self._since_s = connected_since_ms, now_s
-        return None if connected_since_ms is None else self._since_s

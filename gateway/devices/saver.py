@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Protocol
 
 from gateway.clock import Clock
-from gateway.devices.registry import Checkpoint, Registry
+from gateway.devices.registry import Registry
 from gateway.devices.store import DeviceStore, Saved
 
 LOOK_INTERVAL_S = 5.0
@@ -22,23 +24,23 @@ CLOSE_S = 5.0
 """The last save, at the end of the gateway, is waited for no longer; what it lacks is read from the log at the next start."""
 
 
+class Account(Protocol):
+    """Where the disk budget counts what one thread writes."""
+
+    fsyncs: int
+
+    def counted(self, work: Callable[[], Saved]) -> Saved:
+        """Do the work, and count the bytes that the calling thread writes meanwhile."""
+
+
 class DeviceSaver:
     """One save at a time, asked for on the event loop.
 
-    ``spent`` is called on the event loop after each save, with the bytes that it wrote and its syncs, for the disk budget.
-    ``thread_bytes`` tells how many bytes the calling thread has written so far, or None where the system does not say.
+    What it writes is counted on ``account``.
     """
 
-    def __init__(
-        self,
-        registry: Registry,
-        store: DeviceStore,
-        clock: Clock,
-        thread_bytes: Callable[[], int | None],
-        spent: Callable[[int, int], None],
-    ) -> None:
-        self._registry, self._store, self._clock = registry, store, clock
-        self._thread_bytes, self._spent = thread_bytes, spent
+    def __init__(self, registry: Registry, store: DeviceStore, clock: Clock, account: Account) -> None:
+        self._registry, self._store, self._clock, self._account = registry, store, clock, account
         self._thread = ThreadPoolExecutor(1, "device-store")
         self._saving = asyncio.Lock()
         self._saved_s, self._saved_position = clock.elapsed_s(), registry.position
@@ -68,8 +70,10 @@ class DeviceSaver:
         is_done = False
         try:
             loop = asyncio.get_running_loop()
-            saved, written_bytes = await loop.run_in_executor(self._thread, self._in_thread, checkpoint)
-            self._spent(written_bytes, saved.syncs)
+            saved = await loop.run_in_executor(
+                self._thread, self._account.counted, partial(self._store.save, checkpoint)
+            )
+            self._account.fsyncs += saved.syncs
             is_done = saved.is_done
         finally:
             # Also when this was cancelled: then nobody knows what became of it, and to save it again does no harm.
@@ -78,11 +82,6 @@ class DeviceSaver:
         if is_done:
             self._saved_s, self._saved_position = self._clock.elapsed_s(), checkpoint.position
         return is_done
-
-    def _in_thread(self, checkpoint: Checkpoint) -> tuple[Saved, int]:
-        before = self._thread_bytes() or 0
-        saved = self._store.save(checkpoint)
-        return saved, (self._thread_bytes() or 0) - before
 
     async def close(self) -> None:
         """The last save, within `CLOSE_S`."""

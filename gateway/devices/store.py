@@ -17,7 +17,7 @@ from typing import NamedTuple
 import sqlite_utils
 
 from gateway.devices.registry import Checkpoint
-from gateway.errors import LogError
+from gateway.file_version import refuse_newer
 
 _log = logging.getLogger(__name__)
 
@@ -32,9 +32,6 @@ SYNCS, BEGINNING_SYNCS = 4, 4
 
 MAX_POSITION = 2**53
 """Positions are below it; a file that says otherwise is damaged, and numbers must not be made of what it says."""
-
-_MAGIC, _VERSION_AT = b"SQLite format 3\0", 60
-"""The first bytes of the file, and where its ``user_version`` stands, four bytes, big-endian (sqlite.org/fileformat2)."""
 
 
 class Saved(NamedTuple):
@@ -62,12 +59,12 @@ class DeviceStore:
     def load(self) -> tuple[dict[str, bytes], int]:
         """State by device as JSON, and the position they stand for; nothing and 0 when there is no sound file.
 
-        Raises LogError for a file of a newer version, which is left as it is, and OSError when it cannot be opened.
+        Raises DataError for a file of a newer version, which is left as it is, and OSError when it cannot be opened.
         """
         self._position = None
         if not self._path.exists():
             return {}, 0
-        self._refuse_newer()
+        refuse_newer(self._path, VERSION)
         try:
             states, self._position = self._read()
         except (sqlite3.Error, AttributeError, TypeError, ValueError) as error:  # bad pages give values of any type
@@ -75,17 +72,6 @@ class DeviceStore:
             _log.warning("%s cannot be read (%s): what it held is read from the log again", self._path, error)
             return {}, 0
         return states, self._position or 0
-
-    def _refuse_newer(self) -> None:
-        """By the file's first bytes: SQLite itself might change the file, or what lies beside it."""
-        with self._path.open("rb") as file:
-            header = file.read(_VERSION_AT + 4)
-        version = int.from_bytes(header[_VERSION_AT:], signed=True)
-        if header.startswith(_MAGIC) and version > VERSION:
-            raise LogError(
-                f"{self._path} has version {version}, and this gateway knows none newer than {VERSION}: "
-                "use the gateway that wrote it, or move the file away"
-            )
 
     def _read(self) -> tuple[dict[str, bytes], int | None]:
         address = f"{self._path.resolve().as_uri()}?mode=ro"

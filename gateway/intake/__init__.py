@@ -1,1 +1,1 @@
-"""From messages to drafts: shares of floods, repeats, decoding."""
+"""From messages to drafts: floods are cut, repeats found, the rest is decoded."""

@@ -1,5 +1,12 @@
 """Group commit: what messages brought is gathered, committed together, and acknowledged after that.
 
+When a commit begins, the first of these times decides:
+
+* the interval after the last commit began: `log.commit_interval_ms`, or more where a budget lengthened it,
+* at once with `FULL_MESSAGES`, so that a flood does not gather for a whole interval,
+* `EARLY_S` after the last commit began with `EARLY_MESSAGES`, where nothing asks to spare the disk,
+* the time that somebody gave to `GroupCommit.hurry`, because a broker waits for its acknowledgements.
+
 A commit that fails is tried again until it succeeds: the batch waits, unacknowledged, and the broker holds what follows.
 Lives on the event loop.
 """
@@ -12,78 +19,82 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from gateway.config import LogSection
 from gateway.counters import Counters
 from gateway.errors import LogError
-from gateway.log.lull import Lull
-from gateway.log.settings import LogSettings
-from gateway.log.sqlite.faults import FullError
+from gateway.log.store import Batch, FullError
 from gateway.reading import Draft
 
 _log = logging.getLogger(__name__)
 
 RETRY_S = (0.1, 0.5, 2.0, 5.0)
-"""Pauses after failed commits; the last one repeats for as long as the disk does."""
+"""Pauses after failed commits; the last one repeats until the disk accepts the batch."""
 
 SHORTEST_S = 0.02
-"""Commits that a lull begins are no closer together, unless the interval is shorter: the default of `commit_interval_ms`."""
+"""A hurried commit begins no sooner than this after the last one, or than the interval where that is shorter: the default of
+`log.commit_interval_ms`."""
 
-HURRY_MESSAGES, HURRY_S = 5, 0.005
-"""So many messages do not wait for the interval when the last commit began so long ago: that wait was most of the latency of
-a busy gateway. Only while nothing asks to spare the disk: an interval longer than `SHORTEST_S`, or a budget."""
+FULL_MESSAGES = 500
+"""Messages that begin a commit at once, whatever the interval: larger batches cost hardly less a message."""
 
-HURRY_PART = 4
-"""Such commits take one part in so many of the time at most, so on a slow card they are farther apart."""
+EARLY_MESSAGES, EARLY_S = 5, 0.005
+"""This number of messages does not wait for the interval, only for this time since the last commit began: the wait was most
+of the latency of a busy gateway. Not where the disk is to be spared: with an interval above `SHORTEST_S`, or a budget."""
+
+EARLY_PART = 4
+"""Early commits take one part in this number of the time at most, so on a slow card they are farther apart."""
 
 WEIGHT = 0.1
-"""How much the newest commit counts in the usual time of one."""
+"""How much the newest commit counts in the usual duration of one."""
 
 MAX_COMMIT_ENTRIES = 5_000
-"""A batch ends with the message that reaches this; what waits behind it is the next one. To make it visible takes the
+"""A batch ends with the message that reaches this; what waits behind it is the next batch. To make a batch visible takes the
 event loop about a microsecond an entry."""
 
 MAX_WAITING_BYTES = 64 * 2**20
-"""Data of waiting messages; reached only when messages are large, `max_waiting_messages` is the usual limit."""
+"""Bytes of waiting entries; reached only when messages are large, `log.max_waiting_messages` is the usual limit."""
+
+_NEVER = float("inf")
 
 
 class Deposit(NamedTuple):
-    """What messages brought that came together: committed as a whole, and `committed` called after, on the event loop."""
+    """What messages brought that came together: committed as a whole, and ``committed`` called after, on the event loop.
+
+    ``receipts`` are stored in the same transaction. ``messages`` is the number of messages, for the limits.
+    """
 
     drafts: list[Draft]
-    marks: bytes = b""
-    committed: Callable[[], None] | None = None
+    receipts: bytes = b""
+    committed: Callable[[], object] | None = None
     messages: int = 1
 
 
-class Appender:
-    """Calls ``commit`` with batches, one at a time; when the disk is full and ``make_room`` frees some, at once again.
-
-    ``interval_s`` may be changed at any time. A lull begins a commit too, so that no broker waits out a long interval for
-    its acknowledgements.
-    """
+class GroupCommit:
+    """Calls ``commit`` with batches, one at a time; when the disk is full and ``make_room`` frees some, at once again."""
 
     def __init__(
         self,
-        settings: LogSettings,
+        settings: LogSection,
         counters: Counters,
-        commit: Callable[[list[Draft], bytes], Awaitable[None]],
+        commit: Callable[[Batch], Awaitable[None]],
         make_room: Callable[[], Awaitable[bool]],
     ) -> None:
         self._settings, self._counters, self._commit, self._make_room = settings, counters, commit, make_room
-        self.on_room: Callable[[], None] = lambda: None
-        self.failing = ""
+        self._room_listeners: list[Callable[[], object]] = []
+        self._failing = ""
         self._gathered: list[Deposit] = []
         self._gathered_bytes = 0
         self._gathered_messages = 0
         self._batch: list[Deposit] = []
-        self._batch_messages = 0
+        self._batch_messages = self._batch_id = 0
         self._timer: asyncio.TimerHandle | None = None
-        self.interval_s = settings.commit_interval_ms / 1000
-        self._shortest_s = min(self.interval_s, SHORTEST_S)
-        self._lull = Lull(self._shortest_s)
-        self._began_s = -self.interval_s
+        self._interval_s = settings.commit_interval_ms / 1000
+        self._shortest_s = min(self._interval_s, SHORTEST_S)
+        self._hurry_s = _NEVER
+        self._began_s = -self._interval_s
         self._usual_s = 0.0
         self._was_full = False
-        self.committing: asyncio.Task[None] | None = None
+        self._committing: asyncio.Task[None] | None = None
 
     @property
     def waiting(self) -> int:
@@ -92,26 +103,53 @@ class Appender:
 
     @property
     def is_full(self) -> bool:
-        """Whether so much was gathered that ingest should stop reading from the broker."""
+        """Whether `log.max_waiting_messages` or `MAX_WAITING_BYTES` wait, so that nobody should append more for now."""
         too_many = self._gathered_messages >= self._settings.max_waiting_messages
         return too_many or self._gathered_bytes >= MAX_WAITING_BYTES
 
-    def append(self, deposit: Deposit) -> None:
-        """Never blocks. The commit begins ``interval_s`` after the one before, with enough messages, or with a lull.
+    @property
+    def failing(self) -> str:
+        """Why commits fail now; empty while they do not."""
+        return self._failing
 
-        A few messages hurry it, and one that comes alone does not wait.
-        """
+    @property
+    def interval_s(self) -> float:
+        """Seconds between the beginnings of two commits, where nothing makes the second one begin sooner."""
+        return self._interval_s
+
+    def set_interval(self, interval_s: float) -> None:
+        """Commits are this far apart from now on, in seconds; for the disk budget."""
+        self._interval_s = interval_s
+
+    def on_room(self, call: Callable[[], object]) -> None:
+        """Have ``call`` called whenever it was full and is no more."""
+        self._room_listeners.append(call)
+
+    # --- when a commit begins ----------------------------------------------------------------------------------------
+
+    def append(self, deposit: Deposit) -> None:
+        """Add what messages brought to the next commit. Never blocks; one that comes alone does not wait."""
         self._gathered.append(deposit)
         self._gathered_bytes += _size(deposit)
         self._gathered_messages += deposit.messages
         self._was_full = self._was_full or self.is_full
-        self._lull.arrived(asyncio.get_running_loop().time())
         self._schedule()
 
+    def hurry(self, by_s: float) -> None:
+        """A commit of what waits should begin by this loop time, in seconds; the newest call counts.
+
+        0 means at once, even sooner than `SHORTEST_S` after the last commit, unless one is running.
+        """
+        if not by_s:
+            self._begin()
+        elif self._gathered:
+            self._hurry_s = by_s
+            self._schedule()
+
     def _schedule(self) -> None:
-        if self.committing is not None or not self._gathered:
+        if self._committing is not None or not self._gathered:
             return
-        if self._gathered_messages >= self._settings.commit_messages:
+        if self._gathered_messages >= FULL_MESSAGES:
             self._begin()
             return
         loop = asyncio.get_running_loop()
@@ -123,40 +161,44 @@ class Appender:
 
     def _due_s(self) -> float:
         """When the next commit begins, if nothing arrives until then."""
-        interval_s = self.interval_s
-        if self._gathered_messages >= HURRY_MESSAGES and self._may_hurry():
-            return self._began_s + min(interval_s, max(HURRY_S, HURRY_PART * self._usual_s))
-        return max(min(self._began_s + interval_s, self._lull.begins_s), self._began_s + self._shortest_s)
+        interval_s = self._interval_s
+        if self._gathered_messages >= EARLY_MESSAGES and self._may_be_early():
+            return self._began_s + min(interval_s, max(EARLY_S, EARLY_PART * self._usual_s))
+        return max(min(self._began_s + interval_s, self._hurry_s), self._began_s + self._shortest_s)
 
-    def _may_hurry(self) -> bool:
-        return self.interval_s <= SHORTEST_S and not self._settings.write_budget_bytes_per_day
+    def _may_be_early(self) -> bool:
+        return self._interval_s <= SHORTEST_S and not self._settings.write_budget_bytes_per_day
 
     def _look(self) -> None:
-        """The timer has run out. What arrived meanwhile may have put the lull off, and setting it each time would cost."""
+        """The timer has run out. What came meanwhile may have put the time off: to set a timer for each would cost more."""
         self._timer = None
         if self._due_s() > asyncio.get_running_loop().time():
             self._schedule()
         else:
             self._begin()
 
+    # --- the commit --------------------------------------------------------------------------------------------------
+
     def _begin(self) -> None:
         self._stop_timer()
-        if self._gathered and self.committing is None:
+        if self._gathered and self._committing is None:
             self._began_s = asyncio.get_running_loop().time()
-            self._batch = self._take_batch()
-            self.committing = asyncio.create_task(self._run(), name="commit")
+            self._batch = self._next_batch()
+            self._committing = asyncio.create_task(self._run(), name="commit")
 
-    def _take_batch(self) -> list[Deposit]:
-        entries = taken = 0
+    def _next_batch(self) -> list[Deposit]:
+        entries = count = 0
         for deposit in self._gathered:
             entries += len(deposit.drafts)
-            taken += 1
+            count += 1
             if entries >= MAX_COMMIT_ENTRIES:
                 break
-        batch, self._gathered = self._gathered[:taken], self._gathered[taken:]
+        batch, self._gathered = self._gathered[:count], self._gathered[count:]
         self._gathered_bytes -= sum(map(_size, batch))
         self._batch_messages = sum(deposit.messages for deposit in batch)
         self._gathered_messages -= self._batch_messages
+        if not self._gathered:
+            self._hurry_s = _NEVER
         return batch
 
     async def _run(self) -> None:
@@ -164,9 +206,7 @@ class Appender:
             await self._commit_until_done()
         finally:
             # Also after a fault of our own, which asyncio reports: it must not hold up what follows.
-            batch, self._batch, self._batch_messages, self.committing = self._batch, [], 0, None
-        if not self._gathered:
-            self._lull.acknowledged(asyncio.get_running_loop().time())
+            batch, self._batch, self._batch_messages, self._committing = self._batch, [], 0, None
         self._schedule()
         for deposit in batch:
             if deposit.committed is not None:
@@ -174,16 +214,16 @@ class Appender:
                 asyncio.get_running_loop().call_soon(deposit.committed)
         if self._was_full and not self.is_full:
             self._was_full = False
-            self.on_room()
+            for call in self._room_listeners:
+                call()
 
     async def _commit_until_done(self) -> None:
-        drafts = [draft for deposit in self._batch for draft in deposit.drafts]
-        marks = b"".join(deposit.marks for deposit in self._batch)
+        batch = self._made_batch()
         began, tries, has_room = time.perf_counter(), 0, False
         while True:
             tried = time.perf_counter()
             try:
-                await self._commit(drafts, marks)
+                await self._commit(batch)
             except LogError as error:
                 self._tell(error)
                 # Room that was of no use (a quota, another program took it) is not made again at once: a disk that stays
@@ -198,35 +238,43 @@ class Appender:
         self._usual_s += WEIGHT * (now - tried - self._usual_s)
         self._counters.commit_seconds_total += now - began
         self._counters.commits_total += 1
-        if self.failing:
+        if self._failing:
             _log.warning("the log accepts entries again")
-            self.failing = ""
+            self._failing = ""
+
+    def _made_batch(self) -> Batch:
+        """What the store gets; the same one again when a commit fails, as the store may have taken it."""
+        self._batch_id += 1
+        drafts = [draft for deposit in self._batch for draft in deposit.drafts]
+        return Batch(self._batch_id, drafts, b"".join(deposit.receipts for deposit in self._batch))
 
     def _tell(self, error: LogError) -> None:
         self._counters.commit_failures_total += 1
-        if not self.failing:
+        if not self._failing:
             _log.error("the log cannot be written, trying again: %s", error)
-        self.failing = str(error)
+        self._failing = str(error)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
+    # --- the end -----------------------------------------------------------------------------------------------------
+
     async def drain(self) -> None:
         """Commit what waits. Comes back without it while the disk refuses: it stays unacknowledged at the broker."""
         self._begin()
-        while self.committing is not None and not self.failing:
-            await asyncio.wait([self.committing], timeout=0.1)
+        while self._committing is not None and not self._failing:
+            await asyncio.wait([self._committing], timeout=0.1)
             self._begin()
 
     async def close(self) -> None:
         """`drain`, then give up what the disk refuses."""
         await self.drain()
         self._stop_timer()
-        if self.committing is not None:
-            self.committing.cancel()
-            await asyncio.wait([self.committing])
+        if self._committing is not None:
+            self._committing.cancel()
+            await asyncio.wait([self._committing])
 
 
 def _size(deposit: Deposit) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
+from collections.abc import Sequence
 from heapq import merge
 from operator import attrgetter
 
@@ -14,7 +15,7 @@ ENTRY_OVERHEAD_BYTES = 320
 """What CPython keeps for an entry beside its frame's text: objects, list places and their slack, measured on 3.11."""
 
 MERGE_DEVICES = 16
-"""Up to so many named devices their own runs are merged; above, the whole tail is looked through."""
+"""The runs of up to this number of named devices are merged; for more devices the whole tail is looked through."""
 
 SCAN_ENTRIES = 10_000
 """Entries looked at by one read: about 1 ms of the event loop, then other streams have their turn."""
@@ -68,7 +69,7 @@ class Tail:
     def __len__(self) -> int:
         return len(self._all.entries) - self._all.start
 
-    def add(self, entries: list[Entry]) -> None:
+    def add(self, entries: Sequence[Entry]) -> None:
         """Take entries that were committed, with rising numbers above all that are here."""
         runs = self._by_device
         self._all.entries += entries

@@ -10,10 +10,14 @@ from gateway.selection import Selection
 class Watch:
     """One bit: that of a stream, or of a crowd of streams. ``wake`` sets it, and must neither block nor raise."""
 
-    __slots__ = ("_group", "wake")
+    __slots__ = ("_group", "_watches", "wake")
 
-    def __init__(self, group: _Group, wake: Callable[[], object]) -> None:
-        self._group, self.wake = group, wake
+    def __init__(self, watches: Watches, group: _Group, wake: Callable[[], object]) -> None:
+        self._watches, self._group, self.wake = watches, group, wake
+
+    def close(self) -> None:
+        """Be woken no more; harmless when it is closed already."""
+        self._watches.close(self, self._group)
 
 
 class _Group:
@@ -38,19 +42,18 @@ class Watches:
         self._by_device: dict[str, set[_Group]] = {}
 
     def open(self, selection: Selection, wake: Callable[[], object]) -> Watch:
-        """A new watch; close it when its stream ends."""
+        """A new watch, to be closed when its stream ends."""
         group = self._groups.get(selection)
         if group is None:
             group = self._groups[selection] = _Group(selection)
             for device in self._by_device if selection.globs else selection.names & self._by_device.keys():
                 self._join(group, device)
-        watch = Watch(group, wake)
+        watch = Watch(self, group, wake)
         group.watches.add(watch)
         return watch
 
-    def close(self, watch: Watch) -> None:
-        """Forget a watch; the last one of its selection takes the group along."""
-        group = watch._group  # noqa: SLF001 - the two classes are one mechanism
+    def close(self, watch: Watch, group: _Group) -> None:
+        """Forget a watch, and its group with the last watch in it. Called by `Watch.close`."""
         group.watches.discard(watch)
         if not group.watches and self._groups.get(group.selection) is group:
             del self._groups[group.selection]
@@ -66,12 +69,12 @@ class Watches:
         touched: set[_Group] = set()
         for device in devices:
             groups = self._by_device.get(device)
-            touched.update(self._meet(device) if groups is None else groups)
+            touched.update(self._groups_for(device) if groups is None else groups)
         for group in touched:
             for watch in group.watches:
                 watch.wake()
 
-    def _meet(self, device: str) -> set[_Group]:
+    def _groups_for(self, device: str) -> set[_Group]:
         """A device that was not seen before: which groups want it."""
         groups = self._by_device[device] = set()
         for group in self._groups.values():

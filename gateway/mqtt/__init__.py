@@ -1,1 +1,1 @@
-"""Ingest: the session with the broker, and the broker we bring along when none is named."""
+"""The session with the broker, and the embedded broker that is started when no other is named."""

@@ -1,7 +1,7 @@
 """A paho client that reads in bulk: many PUBLISH packets from one read, many PUBACKs in one write.
 
 Stock paho takes two to three system calls to read a message and one to acknowledge it. This one reads 16 KiB at a time,
-takes runs of PUBLISH out of it, and hands every other packet to paho as it would have read it itself.
+makes messages of the PUBLISH packets in it, and hands every other packet to paho as it would have read it itself.
 
 It goes through private names of paho 2 (`_sock_recv`, `_in_packet`, `_packet_handle`, `_loop_rc_handle`, `_packet_queue`,
 `_last_bytes_received`), which `is_supported` checks; `mqtt.client = "stock"` switches back, and a differential test holds
@@ -19,13 +19,15 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.exception import MalformedPacket
 from paho.mqtt.packettypes import PacketTypes
 
+from gateway.clock import Clock
 from gateway.reading import Message
+from gateway.remembered import Remembered
 
 READ_BYTES = 16_384
 """One read: some hundred messages, which take some milliseconds; larger reads make the loop late and save nothing more."""
 
 MAX_TOPICS = 20_000
-"""Decoded topics that are remembered; then the memory starts anew, so random topics cannot grow it."""
+"""Topics whose text is remembered by their bytes."""
 
 _PUBLISH = 0x30
 _PUBACK = PacketTypes.PUBACK << 28 | 2 << 16
@@ -51,17 +53,21 @@ class IncompleteError(Exception):
     """The packet goes on in bytes that have not come yet."""
 
 
+OnMessages = Callable[[list[Message]], None]
+
+
 class BulkClient(paho.Client):
-    """Set ``on_messages`` and ``clock_ms``; ``on_message`` is not called, except for QoS 2, which we never ask for."""
+    """Calls ``on_messages`` with the messages of each read; ``options`` are those of paho's client.
 
-    on_messages: Callable[[list[Message]], None]
-    clock_ms: Callable[[], int]
+    ``on_message`` is not called, except for QoS 2, which we never ask for.
+    """
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+    def __init__(self, on_messages: OnMessages, clock: Clock, **options: Any) -> None:
+        super().__init__(CallbackAPIVersion.VERSION2, **options)
+        self._on_messages, self._clock = on_messages, clock
         self._rest = bytearray()
         self._wanted = 2
-        self._topics: dict[bytes, str] = {}
+        self._topics: Remembered[bytes, str] = Remembered(MAX_TOPICS)
         self._has_properties = self._protocol == paho.MQTTv5
 
     def reconnect(self) -> MQTTErrorCode:
@@ -71,7 +77,7 @@ class BulkClient(paho.Client):
         return super().reconnect()
 
     def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:  # noqa: ARG002 - paho's signature
-        """Read once, and take what is whole."""
+        """Read once, and handle the packets that are whole."""
         if self._sock is None:
             return paho.MQTT_ERR_NO_CONN
         try:
@@ -84,9 +90,9 @@ class BulkClient(paho.Client):
             return self._loop_rc_handle(paho.MQTT_ERR_CONN_LOST)
         with self._msgtime_mutex:
             self._last_bytes_received = paho.time_func()
-        return self._take(chunk)
+        return self._handle(chunk)
 
-    def _take(self, chunk: bytes) -> MQTTErrorCode:
+    def _handle(self, chunk: bytes) -> MQTTErrorCode:
         if self._rest:
             self._rest += chunk
             # A large packet comes in many chunks: it is looked at again when it is whole.
@@ -95,18 +101,18 @@ class BulkClient(paho.Client):
             chunk = bytes(self._rest)
             self._rest.clear()
         run: list[Message] = []
-        code, at = self._take_packets(chunk, run)
+        code, at = self._handle_packets(chunk, run)
         if run:
-            self.on_messages(run)
+            self._on_messages(run)
         if code > 0:
             return self._loop_rc_handle(code)
         if self._sock is not None:
             self._rest += chunk[at:]
         return paho.MQTT_ERR_SUCCESS
 
-    def _take_packets(self, data: bytes, run: list[Message]) -> tuple[MQTTErrorCode, int]:
+    def _handle_packets(self, data: bytes, run: list[Message]) -> tuple[MQTTErrorCode, int]:
         """All whole packets in ``data``; PUBLISHes end up in ``run``. Returns a code and where the rest begins."""
-        at, now_ms = 0, self.clock_ms()
+        at, now_ms = 0, self._clock.wall_ms()
         self._wanted = 2
         while len(data) - at >= 2:
             try:
@@ -125,7 +131,7 @@ class BulkClient(paho.Client):
                 run.append(message)
             else:
                 if run:
-                    self.on_messages(run)
+                    self._on_messages(run)
                     run.clear()
                 code = self._hand_over(data, at, body, end)
                 if code > 0 or self._sock is None:
@@ -157,14 +163,11 @@ class BulkClient(paho.Client):
         return Message(topic, data[start:end], qos, flags & 1 == 1, flags & 8 == 8, packet_id, now_ms)
 
     def _decoded(self, name: bytes) -> str:
-        if len(self._topics) >= MAX_TOPICS:
-            self._topics.clear()
         try:
             topic = name.decode()
         except UnicodeDecodeError:
             topic = ""  # [MQTT-1.5.3-1] forbids it; it fits no pattern, and is counted as that
-        self._topics[name] = topic
-        return topic
+        return self._topics.remember(name, topic)
 
     def _hand_over(self, data: bytes, at: int, body: int, end: int) -> MQTTErrorCode:
         """Let paho handle one packet, as if it had read it."""

@@ -6,15 +6,17 @@ import hashlib
 import socket
 import ssl
 from pathlib import Path
+from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from gateway.clock import Clock
 from gateway.config import Config
 from gateway.errors import BrokerError
-from gateway.mqtt.bulk import BulkClient, is_supported
+from gateway.mqtt.bulk import BulkClient, OnMessages, is_supported
 
 SPARE_BYTES = 65_535 + 1024
 """What an MQTT 5 packet may hold beside its payload: a topic of the greatest length, and some properties."""
@@ -43,19 +45,26 @@ def tls_context(config: Config) -> ssl.SSLContext:
     return context
 
 
-def make_client(config: Config) -> paho.Client:
-    """A client with a persistent session and acknowledgements of ours; raises BrokerError for unusable files."""
+def make_client(config: Config, on_messages: OnMessages, clock: Clock) -> paho.Client:
+    """A client with a persistent session and acknowledgements of ours; raises BrokerError for unusable files.
+
+    Messages go to ``on_messages`` where it is a `BulkClient`. paho's own client has ``on_message`` for them.
+    """
     mqtt, broker = config.mqtt, config.broker()
     is_v5 = mqtt.protocol == "5"
-    client = (BulkClient if mqtt.client == "bulk" and is_supported() else paho.Client)(
-        CallbackAPIVersion.VERSION2,
-        client_id=stable_client_id(config),
-        clean_session=None if is_v5 else False,
-        protocol=paho.MQTTv5 if is_v5 else paho.MQTTv311,
-        transport=broker.transport,  # type: ignore[arg-type] # one of its two literals
-        reconnect_on_failure=False,
-        manual_ack=True,
-    )
+    options: dict[str, Any] = {
+        "client_id": stable_client_id(config),
+        "clean_session": None if is_v5 else False,
+        "protocol": paho.MQTTv5 if is_v5 else paho.MQTTv311,
+        "transport": broker.transport,
+        "reconnect_on_failure": False,
+        "manual_ack": True,
+    }
+    client: paho.Client
+    if mqtt.client == "bulk" and is_supported():
+        client = BulkClient(on_messages, clock, **options)
+    else:
+        client = paho.Client(CallbackAPIVersion.VERSION2, **options)
     username, password = mqtt.username or broker.username, mqtt.password or broker.password
     if username:
         client.username_pw_set(username, password or None)

@@ -1,6 +1,5 @@
 """The messages of a session on their way to the log, and their acknowledgements on the way back.
 
-* What the broker sends again, and a retained message that says nothing new, is no news: acknowledged, not handed on.
 * A PUBACK goes out after the commit, and only on the connection that brought the message: after a reconnect the same
   packet id may mean another message.
 * What the broker tells of itself is for people, not for the log.
@@ -8,109 +7,100 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from typing import Protocol
 
 from gateway.counters import Counters
-from gateway.intake.repeats.retained import Remembered
-from gateway.intake.repeats.unacknowledged import Returning
-from gateway.mqtt.notices import Notices
-from gateway.mqtt.subscriptions import DROPPED_TOPIC
-from gateway.mqtt.window import Flight
+from gateway.mqtt.drops import DROPPED_TOPIC, Drops
+from gateway.mqtt.window import Window
 from gateway.reading import Message
 
-MAX_DIGITS = 18
-"""Of the broker's count of dropped messages. Where it lets anybody publish under $SYS, a count may be any text."""
 
-Deliver = Callable[[list[Message], Callable[[], None]], None]
-"""Takes messages that came together and what acknowledges them; called on the event loop, must not block."""
+class Sink(Protocol):
+    """Where the messages of a session go. Called on the event loop; must not block."""
+
+    def connection_began(self, *, resumed: bool) -> None:
+        """The broker accepted a connection; ``resumed`` is whether it knows our session, and goes on with it."""
+
+    def receive(self, messages: list[Message], acknowledge: Callable[[], bool], *, is_behind: bool) -> bool:
+        """Messages came together; returns whether more may come.
+
+        ``acknowledge`` is to be called when they are committed; it returns whether the broker could be told.
+        ``is_behind`` is whether messages come faster than they are read.
+        """
+
+
+class Connection(Protocol):
+    """What a delivery needs of the connection."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether messages come faster than they are read."""
+
+    def acknowledge(self, packet_ids: list[int]) -> None:
+        """Send the PUBACKs of these messages."""
+
+    def pause(self) -> None:
+        """Stop reading: the sink is full."""
 
 
 class Delivery:
-    """``begin`` and ``end`` it with each connection that the broker accepted; ``messages_came`` in between.
+    """`begin` and `end` it with each connection that the broker accepted; `messages_came` in between.
 
-    ``acknowledge`` sends the PUBACKs of these packet ids; ``window`` is `mqtt.window`.
+    ``new_window`` makes the in-flight window of a connection. ``now_s`` is the loop's time.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - both ends, and what it counts and remembers
+    def __init__(
         self,
-        deliver: Deliver,
-        acknowledge: Callable[[list[int]], None],
-        remembered: Remembered,
-        notices: Notices,
+        sink: Sink,
+        connection: Connection,
+        drops: Drops,
         counters: Counters,
-        window: int,
+        new_window: Callable[[], Window],
+        now_s: Callable[[], float],
     ) -> None:
-        self._deliver, self._acknowledge = deliver, acknowledge
-        self._remembered, self._notices, self._counters, self._window = remembered, notices, counters, window
-        self._connection, self._is_open = 0, False
-        self._returning, self._flight = Returning(), Flight(window)
+        self._sink, self._connection, self._drops, self._counters = sink, connection, drops, counters
+        self._new_window, self._now_s = new_window, now_s
+        self._number, self._is_open = 0, False
+        self._window = new_window()
 
     @property
     def limit(self) -> int:
-        """How many messages the broker sends before it waits for us; 0 while that was not felt."""
-        return self._flight.limit
+        """How many messages the broker sends before it waits for us; 0 while that was not found."""
+        return self._window.limit
 
     def begin(self, *, resumed: bool) -> None:
         """The broker accepted a connection; ``resumed`` is whether the session goes on."""
-        self._connection += 1
+        self._number += 1
         self._is_open = True
-        self._returning.begin(resumed=resumed)
-        self._flight = Flight(self._window)
+        self._window = self._new_window()
+        self._sink.connection_began(resumed=resumed)
 
     def end(self) -> None:
         """The connection is lost, and with it whatever could be acknowledged on it."""
         self._is_open = False
 
     def messages_came(self, messages: list[Message]) -> None:
-        """Count, and hand on what is news; what is none is acknowledged with it."""
+        """Count messages and hand them to the sink, which may have us pause."""
         if told := [message for message in messages if message.qos == 0 and message.topic == DROPPED_TOPIC]:
-            self._hear_of_dropped(told[-1].payload)
+            self._drops.told(told[-1].payload)
             messages = [message for message in messages if message.topic != DROPPED_TOPIC]
             if not messages:
                 return
         self._counters.messages_total += len(messages)
         self._counters.message_bytes_total += sum([len(message.payload) for message in messages])
-        promised = [message for message in messages if message.qos]
-        connection, packet_ids = self._connection, [message.packet_id for message in promised]
-        number = self._returning.delivered(promised)
-        self._flight.arrived(len(promised), time.monotonic())
-        news, retained = messages, list[Message]()
-        if self._returning.is_expecting or True in [message.retain for message in messages]:
-            news = [message for message in messages if self._is_news(message)]
-            retained = [message for message in news if message.retain]
+        now_s, number, window = self._now_s(), self._number, self._window
+        packet_ids = [message.packet_id for message in messages if message.qos]
 
-        def committed() -> None:
-            for message in retained:
-                self._remembered.was_committed(message.topic, message.payload)
-            self._committed(connection, number, packet_ids)
+        def acknowledge() -> bool:
+            if number != self._number or not self._is_open:
+                return False
+            window.acknowledged(len(packet_ids), self._now_s())
+            self._connection.acknowledge(packet_ids)
+            return True
 
-        self._deliver(news, committed)
-
-    def _is_news(self, message: Message) -> bool:
-        """Whether a message is for the log; it is acknowledged in any case."""
-        if self._returning.is_expected(message) and not message.dup:
-            self._counters.redelivered_total += 1
-            return False
-        if message.retain and self._remembered.is_repeated(message.topic, message.payload):
-            self._counters.retained_repeats_total += 1
-            return False
-        return True
-
-    def _hear_of_dropped(self, payload: bytes) -> None:
-        if not payload.isdigit() or len(payload) > MAX_DIGITS:
-            return
-        if dropped := self._remembered.dropped_since(int(payload)):
-            self._counters.broker_dropped_total += dropped
-            self._notices.tell(
-                "dropped",
-                f"the broker has dropped {self._counters.broker_dropped_total} messages for its clients: if we were one, "
-                "readings are missing, and its queue is too short (mosquitto: max_queued_messages)",
-            )
-
-    def _committed(self, connection: int, number: int, packet_ids: list[int]) -> None:
-        if connection != self._connection or not self._is_open:
-            return
-        self._returning.acknowledged(number)
-        self._flight.acknowledged(len(packet_ids), time.monotonic())
-        self._acknowledge(packet_ids)
+        has_room = self._sink.receive(messages, acknowledge, is_behind=self._connection.is_behind)
+        # Only now: a commit that the window hurries is to hold these messages.
+        window.arrived(len(packet_ids), now_s)
+        if not has_room:
+            self._connection.pause()

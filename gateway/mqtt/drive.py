@@ -22,11 +22,11 @@ TURN_S = 0.005
 """How long it reads before the loop gets its turn back, so that a flood starves neither streams nor requests."""
 
 BEHIND_S = 1.0
-"""It is behind when the socket was not emptied for so long, and until it has stayed empty at each look for as long."""
+"""It is behind when the socket was not emptied for this time, and until it was found empty at each look for the same time."""
 
 REST_ROUNDS, REST_S = 10, TURN_S
-"""How often the loop goes round before the next turn of a flood, unless that takes as long as a turn. A request needs some
-dozens of rounds, and would wait for as many turns; when nobody wants the loop, they cost a tenth of a millisecond."""
+"""The loop goes round this often before the next turn of a flood, unless that takes the second time. A request needs some
+dozens of rounds, and would wait for that number of turns; when nobody wants the loop, they cost a tenth of a millisecond."""
 
 MISC_INTERVAL_S = 1.0
 """How often paho looks after keepalive; its own loop uses the same second."""
@@ -44,9 +44,11 @@ class Drive:
     """Drives ``client``; make it on the loop's thread, before the first connect, and use it only there.
 
     Set the address first with ``client.connect_async``. paho's callbacks then run on the loop's thread.
-    ``flowing`` is set unless `pause` was called last. ``on_failure`` gets what paho raised, after the connection was
-    closed: paho would handle the same packet again for ever. It is what a callback raised, or what paho made of a packet
-    that is none; ``on_disconnect`` is not called then. Unless given, it goes to the loop's exception handler.
+    ``flowing`` is set unless `pause` was called last.
+
+    ``on_failure`` is called with what paho raised: by a callback, or because a packet makes no sense. The connection is
+    closed before, as paho would handle the same packet again for ever, and ``on_disconnect`` is not called. Without
+    ``on_failure``, the loop's exception handler is.
     """
 
     def __init__(self, client: paho.Client, on_failure: Callable[[Exception], None] | None = None) -> None:
@@ -90,7 +92,7 @@ class Drive:
             raise error
 
     def close(self) -> None:
-        """Let the connection go, if there is one, without a word to the broker or ``on_disconnect``."""
+        """Close the connection, if there is one, without telling the broker or calling ``on_disconnect``."""
         self._is_wanted = False
         sock = self._sock
         self._detach()
@@ -145,7 +147,7 @@ class Drive:
         self._on_loop(attempt.set_result, error)
 
     def _on_loop(self, call: Callable[..., None], *arguments: Any) -> None:
-        # The loop may be closed: a look-up that hung has outlived the gateway.
+        # The loop may be closed: a look-up of a name that hung may end after the gateway did.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(call, *arguments)
 

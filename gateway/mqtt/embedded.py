@@ -1,6 +1,6 @@
-"""The embedded broker: rumqttd from the wheel `iotcore`, in a child process that ends with us.
+"""The embedded broker: rumqttd from the wheel `iotcore`, in a child process that ends with the gateway.
 
-It keeps nothing over a restart, has no passwords, and is the broker of demos, tests and small set-ups; see docs/operate.md.
+It keeps nothing over a restart and has no passwords: for demos, tests and small set-ups; see docs/operate.md.
 """
 
 from __future__ import annotations

@@ -1,30 +1,32 @@
-"""Warnings of what has happened, told for a while: in the log once, and in `/readyz`, streams and the page until they end."""
+"""Warnings of what has happened, shown for a while: in the log once, and in `/readyz`, streams and the page until they end."""
 
 from __future__ import annotations
 
 import logging
-import time
+
+from gateway.clock import Clock
 
 _log = logging.getLogger(__name__)
 
 NOTICE_S = 600.0
-"""How long a notice stands; told again, it stands for as long again."""
+"""How long a notice is shown; when it is told again, this time begins again."""
 
 
 class Notices:
-    """A text for each kind of event; the newest of a kind stands."""
+    """A text for each kind of event; only the newest text of a kind is shown."""
 
-    def __init__(self) -> None:
-        self._stands: dict[str, tuple[str, float]] = {}
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._shown: dict[str, tuple[str, float]] = {}
 
     def tell(self, kind: str, text: str) -> None:
-        """Something has happened; logged when it has not been said of late."""
+        """Something has happened; logged unless the same text is shown already."""
         if text not in self.told:
             _log.warning("broker: %s", text)
-        self._stands[kind] = text, time.monotonic() + NOTICE_S
+        self._shown[kind] = text, self._clock.elapsed_s() + NOTICE_S
 
     @property
     def told(self) -> list[str]:
-        """Those that have not ended."""
-        now = time.monotonic()
-        return [text for text, until in self._stands.values() if now < until]
+        """The texts that are shown now."""
+        now_s = self._clock.elapsed_s()
+        return [text for text, until_s in self._shown.values() if now_s < until_s]

@@ -3,71 +3,90 @@
 * The client id is stable and the session persistent, so the broker keeps QoS 1 messages while we are away.
 * PUBACK goes out after the commit (`manual_ack`, `delivery.py`).
 * Subscriptions are made on every connection (`subscriptions.py`); a refused one is an error that people see.
-* When the log is behind, we stop reading: TCP holds the broker back, and the broker holds the messages. If that takes so
-  long that the connection dies of it, the next one waits until there is room.
-* What the broker sends wrongly costs the connection; what we do wrongly with it ends `run` with that error.
+* When the log is behind, we stop reading: TCP holds the broker back, and the broker holds the messages. If the connection
+  breaks meanwhile, because paho misses the broker's answers, the next one waits until there is room.
+* A packet that makes no sense costs the connection; a fault of ours in handling it ends `run` with that error.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
 
+from gateway.backoff import Backoff
+from gateway.clock import Clock
 from gateway.config import Config
 from gateway.counters import Counters
-from gateway.intake.repeats.retained import Remembered
 from gateway.mqtt.bulk import BulkClient
-from gateway.mqtt.client import make_client, stable_client_id
-from gateway.mqtt.delivery import Deliver, Delivery
+from gateway.mqtt.client import make_client
+from gateway.mqtt.delivery import Delivery, Sink
 from gateway.mqtt.drive import Drive
+from gateway.mqtt.drops import Drops
+from gateway.mqtt.facts import Facts
 from gateway.mqtt.notices import Notices
 from gateway.mqtt.subscriptions import Subscriptions
+from gateway.mqtt.window import Window
 from gateway.reading import Message
 
 _log = logging.getLogger(__name__)
 
 RECONNECT_MIN_S = 0.5
 STABLE_S = 10.0
-"""A connection that lasted so long was a success. Two gateways with one client id cut each other off at each connect:
+"""A connection that lasted this time was a success. Two gateways with one client id cut each other off at each connect:
 their pauses must grow."""
 
 
 class Session:
     """Our session with one broker: `run` keeps it up until it is cancelled.
 
+    Messages go to ``sink``. ``hurry`` is called with the loop time by which what it got should be committed.
     ``fault`` is what stands in the way of messages, for people; empty when nothing does.
     """
 
-    def __init__(self, config: Config, counters: Counters, deliver: Deliver, clock_ms: Callable[[], int]) -> None:
-        self._config, self._counters, self._clock_ms = config, counters, clock_ms
+    def __init__(
+        self,
+        config: Config,
+        counters: Counters,
+        clock: Clock,
+        facts: Facts,
+        sink: Sink,
+        hurry: Callable[[float], None],
+    ) -> None:
+        self._config, self._counters, self._clock, self._facts = config, counters, clock, facts
         self._broker, self._is_embedded = config.broker(), not config.mqtt.broker
-        self.on_new_session: Callable[[], None] = lambda: None
         self._not_connected_fault = "not connected yet"
-        self.connected_since_ms: int | None = None
+        self._connected_since_s: float | None = None
         self._lost = asyncio.Event()
         self._answered = asyncio.Event()
         self._broken: Exception | None = None
-        self._notices = Notices()
-        self._remembered = Remembered(Path(config.log.folder) / "session.json", self.address, stable_client_id(config))
+        self._notices = Notices(clock)
         self._delivery = Delivery(
-            deliver, self._acknowledge, self._remembered, self._notices, counters, config.mqtt.window
+            sink,
+            self,
+            Drops(facts, self._notices, counters),
+            counters,
+            lambda: Window(config.mqtt.window, hurry),
+            asyncio.get_running_loop().time,
         )
         self._client = self._make_client()
-        self._subscriptions = Subscriptions(self._client, config.subscriptions(), self._remembered, counters)
-        self._subscriptions.asks_for_dropped = not self._is_embedded
+        self._subscriptions = Subscriptions(
+            self._client, config.subscriptions(), facts, counters, asks_for_dropped=not self._is_embedded
+        )
         self._drive = Drive(self._client, self._on_failure)
 
     @property
     def address(self) -> str:
         """Where the broker is, without secrets."""
-        return f"{self._broker.host}:{self._broker.port}"
+        return self._broker.address
+
+    @property
+    def connected_since_s(self) -> float | None:
+        """Elapsed seconds at which the broker accepted us; None while it does not."""
+        return self._connected_since_s
 
     @property
     def fault(self) -> str:
@@ -99,14 +118,16 @@ class Session:
         """Whether messages come faster than they are read."""
         return self._drive.is_behind
 
-    def changes(self) -> Callable[[], None] | None:
-        """What writes down the news about our session, on whatever thread; None when there is none."""
-        return self._remembered.changes()
+    def acknowledge(self, packet_ids: list[int]) -> None:
+        """Send the PUBACKs of these messages."""
+        if isinstance(self._client, BulkClient):
+            self._client.acknowledge(packet_ids)
+            return
+        for packet_id in packet_ids:
+            self._client.ack(packet_id, 1)
 
     def _make_client(self) -> paho.Client:
-        client = make_client(self._config)
-        if isinstance(client, BulkClient):
-            client.on_messages, client.clock_ms = self._ours(self._delivery.messages_came), self._clock_ms
+        client = make_client(self._config, self._ours(self._delivery.messages_came), self._clock)
         client.on_connect, client.on_disconnect = self._ours(self._on_connect), self._ours(self._on_disconnect)
         client.on_subscribe, client.on_message = self._ours(self._on_subscribe), self._ours(self._on_message)
         return client
@@ -127,7 +148,7 @@ class Session:
 
     async def run(self) -> None:
         """Connect, and again whenever the connection is lost; ends by being cancelled, or by a fault of ours."""
-        pause_s = RECONNECT_MIN_S
+        backoff = Backoff(RECONNECT_MIN_S, self._config.mqtt.reconnect_max_s)
         try:
             while True:
                 await self._drive.flowing.wait()
@@ -135,12 +156,10 @@ class Session:
                 if self._broken is not None:
                     raise self._broken
                 if lasted_s > STABLE_S:
-                    pause_s = RECONNECT_MIN_S
-                # Full jitter on the upper half: gateways that lost one broker together do not return in step.
-                await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - spreads load, guards nothing
-                pause_s = min(pause_s * 2, self._config.mqtt.reconnect_max_s)
+                    backoff.reset()
+                await asyncio.sleep(backoff.pause_s())
         finally:
-            # Clean for the broker, which keeps the session, and no news for people.
+            # The broker keeps the session. People are not told: the gateway ends.
             self._client.on_disconnect = None
             self._client.disconnect()
 
@@ -148,9 +167,9 @@ class Session:
         """Connect and wait until the connection is lost; 0 when the broker did not accept us."""
         if not await self._connect():
             return 0
-        began = time.monotonic()
+        began_s = self._clock.elapsed_s()
         await self._lost.wait()
-        return time.monotonic() - began
+        return self._clock.elapsed_s() - began_s
 
     async def _connect(self) -> bool:
         """Whether the broker accepted us."""
@@ -165,13 +184,13 @@ class Session:
             self._drive.close()
             self._not_connected(f"cannot connect to {self.address}: {str(error) or 'no answer'}")
             return False
-        return self.connected_since_ms is not None
+        return self._connected_since_s is not None
 
     def _not_connected(self, fault: str) -> None:
         if self._not_connected_fault != fault:
             _log.warning("broker: %s", fault)
         self._not_connected_fault = fault
-        self.connected_since_ms = None
+        self._connected_since_s = None
         self._delivery.end()
 
     def _on_connect(self, _client: Any, _userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
@@ -181,7 +200,7 @@ class Session:
             self._not_connected(f"{self.address} refused us: {reason}")
             return
         self._counters.broker_connects_total += 1
-        self.connected_since_ms = self._clock_ms()
+        self._connected_since_s = self._clock.elapsed_s()
         self._not_connected_fault = ""
         _log.info("connected to the broker %s%s", self.address, ", session resumed" if flags.session_present else "")
         self._delivery.begin(resumed=flags.session_present)
@@ -191,14 +210,13 @@ class Session:
         self._subscriptions.make()
 
     def _begin_session(self) -> None:
-        """The broker knows nothing of us. The embedded one never does, after a restart."""
-        self.on_new_session()
-        if self._remembered.filters and not self._is_embedded:
+        """The broker knows no session of ours. The embedded one never does, after a restart."""
+        if self._facts.filters and not self._is_embedded:
             self._counters.sessions_lost_total += 1
             self._notices.tell(
                 "session", "the broker had forgotten our session: what was published while we were away is lost"
             )
-        self._remembered.filters = {}
+        self._facts.granted({})
 
     def _warn_of_expiry(self, properties: Any) -> None:
         granted_s = getattr(properties, "SessionExpiryInterval", None)
@@ -208,7 +226,7 @@ class Session:
             )
 
     def _on_disconnect(self, _client: Any, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        if self.connected_since_ms is not None:
+        if self._connected_since_s is not None:
             self._counters.broker_disconnects_total += 1
             self._subscriptions.lost()
             self._not_connected(f"connection to {self.address} lost: {reason}")
@@ -219,7 +237,7 @@ class Session:
         self._lost.set()
 
     def _on_failure(self, error: Exception) -> None:
-        """Paho raised: a packet that is none, or `_broken`, which `run` ends with."""
+        """Paho raised: by a packet that makes no sense, or by `_broken`, which `run` ends with."""
         if self._broken is None:
             _log.error("broker: it sent what cannot be understood", exc_info=error)
             self._subscriptions.lost()
@@ -240,14 +258,7 @@ class Session:
         except UnicodeDecodeError:
             # [MQTT-1.5.3-1] forbids it; such a topic fits no pattern and is counted as that.
             topic = ""
-        now_ms = self._clock_ms()
+        now_ms = self._clock.wall_ms()
         payload = bytes(received.payload)
         message = Message(topic, payload, received.qos, received.retain, received.dup, received.mid, now_ms)
         self._delivery.messages_came([message])
-
-    def _acknowledge(self, packet_ids: list[int]) -> None:
-        if isinstance(self._client, BulkClient):
-            self._client.acknowledge(packet_ids)
-            return
-        for packet_id in packet_ids:
-            self._client.ack(packet_id, 1)

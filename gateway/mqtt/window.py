@@ -1,63 +1,54 @@
-"""How many messages the broker has in flight to us: those that it sent and we did not acknowledge yet. Pure.
+"""The in-flight window of one connection: messages at QoS 1 that came and are not acknowledged yet. Pure.
 
-MQTT 3.1.1 does not tell how many a broker sends before it waits (mosquitto: 20 unless configured), yet that bounds what can
-pass: so many for each commit and round trip. What does not pass waits in the broker's queue, which drops when it is full.
+A broker sends no more than its window before it waits for us, so what can pass is a window for each commit and round trip.
+That is why the window tells the log when to hurry: with half of `mqtt.window` in flight, and when the broker has gone quiet
+and probably waits.
 """
 
 from __future__ import annotations
 
-MIN_LIMIT = 10
-"""Smaller bursts of equal size are what a few devices send, and say nothing."""
+from collections.abc import Callable
 
-SILENCE_S = 0.004
-"""Nothing more came for so long before we acknowledged,"""
+from gateway.mqtt.limit import Limit
+from gateway.mqtt.quiet import Quiet
 
-PROMPT_S = 0.05
-"""and so soon after it the next one came:"""
+SHORTEST_QUIET_S = 0.02
+"""No broker is called quiet sooner than this after its last message: the default of `log.commit_interval_ms`."""
 
-STREAK = 50
-"""so often, always at the same number. Then the broker was waiting for us, not for its publishers."""
-
-MISS = 2
-"""One time that does not look so undoes so many that did: on a busy machine some do not."""
+AT_ONCE_S = 0.0
+"""A time long ago: the log is to begin a commit at once."""
 
 
-class Flight:
-    """Counts for one connection, and finds the broker's ``limit``: 0 while none was felt, or more came than it allows."""
+class Window:
+    """Counts for one connection; ``size`` is `mqtt.window`, in messages.
 
-    def __init__(self, window: int) -> None:
-        self._window = window
-        self._count = 0
-        self._last_arrival_s = 0.0
-        self._acknowledged_s: float | None = None
-        self._was_prompt = False
-        self._same = self._streak = 0
-        self.limit = 0
+    ``hurry`` is called with the time, in seconds of the clock that ``now_s`` is of, by which a commit should begin.
+    """
+
+    def __init__(self, size: int, hurry: Callable[[float], None]) -> None:
+        self._half, self._hurry = max(1, size // 2), hurry
+        self._in_flight = 0
+        self._limit, self._quiet = Limit(size), Quiet(SHORTEST_QUIET_S)
+
+    @property
+    def limit(self) -> int:
+        """How many messages the broker sends before it waits for us; 0 while that was not found."""
+        return self._limit.value
 
     def arrived(self, count: int, now_s: float) -> None:
-        """Messages came, at QoS 1."""
-        if self._acknowledged_s is not None:
-            self._was_prompt = now_s - self._acknowledged_s <= PROMPT_S
-            self._acknowledged_s = None
-        self._count += count
-        self._last_arrival_s = now_s
-        if self._count > self.limit:
-            self.limit = 0
+        """``count`` messages came at QoS 1 and were appended to the log; ``now_s`` is when they came."""
+        if not count:
+            return
+        self._in_flight += count
+        self._limit.arrived(self._in_flight, now_s)
+        self._quiet.arrived(now_s)
+        self._hurry(AT_ONCE_S if self._in_flight >= self._half else self._quiet.begins_s)
 
     def acknowledged(self, count: int, now_s: float) -> None:
-        """Messages were acknowledged; only the first call after an arrival sees what was in flight."""
-        if self._acknowledged_s is None:
-            self._judge(now_s)
-        self._count = max(0, self._count - count)
-        self._acknowledged_s = now_s
-
-    def _judge(self, now_s: float) -> None:
-        is_held = self._was_prompt and now_s - self._last_arrival_s >= SILENCE_S
-        if is_held and self._count == self._same:
-            self._streak += 1
-            if self._streak >= STREAK and MIN_LIMIT <= self._count < self._window:
-                self.limit = self._count
+        """``count`` messages at QoS 1 were committed, and their acknowledgements are sent."""
+        if not count:
             return
-        self._streak = max(0, self._streak - MISS)
-        if self._streak == 0:
-            self._same = self._count
+        self._limit.acknowledged(self._in_flight, now_s)
+        self._in_flight -= count
+        if not self._in_flight:
+            self._quiet.all_acknowledged(now_s)

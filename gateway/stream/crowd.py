@@ -110,7 +110,7 @@ class Crowds:
         member.last_sent = crowd.last_sent
         if not crowd.members:
             del self._by_selection[crowd.selection]
-            self._log.unwatch(crowd.watch)
+            crowd.watch.close()
 
     def _send_back(self, crowd: _Crowd, member: Member) -> None:
         """Removed at once: until its task runs nothing more may be written for it."""

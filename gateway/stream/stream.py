@@ -113,7 +113,7 @@ class Stream:
 
     def _unwatch(self) -> None:
         if self._watch is not None:
-            self._sources.log.unwatch(self._watch)
+            self._watch.close()
 
     def _opening(self) -> list[bytes]:
         readiness = self._sources.readiness

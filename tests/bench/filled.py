@@ -6,10 +6,14 @@ import os
 import time
 from pathlib import Path
 
+from gateway.clock import Clock
+from gateway.config import LogSection
 from gateway.devices.registry import Registry
 from gateway.devices.store import DeviceStore
-from gateway.log import LogSettings
-from gateway.log.sqlite.writer import Roll, Writer
+from gateway.log.sqlite.newest import Maker
+from gateway.log.sqlite.opening import begin
+from gateway.log.sqlite.spent import Spent
+from gateway.log.store import Batch
 from gateway.reading import Draft
 
 BATCH = 5000
@@ -28,19 +32,26 @@ class History:
 
 def fill(data: Path, entries: int, devices: int) -> History:
     """Fill a gateway's data folder with readings of devices in turn, 10^7 of them in a minute, as if it had ended properly."""
-    settings = LogSettings(data / "log")
-    writer = Writer(settings.folder, "process", Roll(settings.segment_bytes, SPAN_MS))
     began_ms = time.time_ns() // 1_000_000 - SPAN_MS
-    first, registry = writer.open(began_ms, 0, 0).segments[-1].first, Registry()
+    writer = begin(Maker(data / "log", LogSection(), _Past(), Spent()), 0).writer
+    first, registry = writer.facts.first, Registry()
     for start in range(0, entries, BATCH):
         at_ms = began_ms + SPAN_MS * start // entries
         end = min(start + BATCH, entries)
-        made = writer.commit([_draft(number, devices, at_ms) for number in range(start, end)], b"").entries
+        drafts = [_draft(number, devices, at_ms) for number in range(start, end)]
+        made = writer.commit(Batch(start + 1, drafts)).entries
         registry.apply(made[-devices:])
     writer.close()
     # Else the gateway would read all of the log at its start to learn of its devices.
     DeviceStore(data / "devices.sqlite3").save(registry.checkpoint(is_whole=True))
     return History(first, first + entries - 1)
+
+
+class _Past(Clock):
+    """When the history began: numbers begin there too."""
+
+    def wall_ms(self) -> int:
+        return super().wall_ms() - SPAN_MS
 
 
 def _draft(number: int, devices: int, at_ms: int) -> Draft:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from gateway.commands import watch as watch_module
 from gateway.commands.cli import main
 from tests.conftest import ROOT, GatewayProcess, Mosquitto, free_port, wait_until
 
@@ -166,3 +167,23 @@ def test_it_says_what_stands_in_the_way_of_readings(
     wait_until(lambda: f"127.0.0.1:{mosquitto.port}" in watching.err.read_text(), 15)
     mosquitto.start()
     wait_until(lambda: "nothing stands in the way of readings any more" in watching.err.read_text(), 15)
+
+
+async def test_pauses_grow_until_an_attempt_brings_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch_module.Backoff, "pause_s", lambda backoff: pauses.append(backoff._next_s) or 0)
+    monkeypatch.setattr(watch_module.Backoff, "reset", lambda _: pauses.append("reset"))
+    pauses: list[object] = []
+    watcher = watch_module.Watcher("http://127.0.0.1:1/api/stream", [], as_json=True)
+    attempts = iter([None, "7", None])
+
+    async def follow(_client: object) -> str | None:
+        try:
+            watcher.position = next(attempts) or watcher.position
+        except StopIteration:
+            return "enough"
+        return None
+
+    monkeypatch.setattr(watcher, "_follow", follow)
+    assert 2 == await watcher.run(verify=False)
+    first = watch_module.RECONNECT_FIRST_S
+    assert [first, "reset", first, first] == pauses

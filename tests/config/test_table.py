@@ -10,7 +10,6 @@ import pytest
 from gateway.config import Config, EmbeddedBroker, Http, to_toml
 from gateway.config.setting import default_of, rule_broken
 from gateway.config.table import SECTIONS, Mqtt, Topic
-from gateway.decode import Limits
 from gateway.topic import overlap
 
 ROOT = Path(__file__).parents[2]
@@ -35,11 +34,6 @@ def test_each_default_keeps_its_own_rules_and_says_what_it_means(entry):
 def test_no_two_settings_have_the_same_environment_variable():
     names = [f"{section}_{entry.name}" for section, kind in SECTIONS.items() for entry in fields(kind)]
     assert len(set(names)) == len(names)
-
-
-def test_the_limits_of_the_decoder_are_those_of_the_table():
-    limits = Config().limits
-    assert Limits() == Limits(*(getattr(limits, name) for name in Limits._fields))
 
 
 def test_the_default_topics_need_one_subscription():

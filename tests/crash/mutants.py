@@ -32,7 +32,7 @@ class Mutant(NamedTuple):
     faults: tuple[Fault, ...]
 
 
-FASTER_RETENTION = Change("service.py", "TRIM_INTERVAL_S = 10.0", "TRIM_INTERVAL_S = 0.5")
+FASTER_RETENTION = Change("stations.py", "TRIM_INTERVAL_S = 10.0", "TRIM_INTERVAL_S = 0.5")
 """No mutation: ten seconds are long for a test. The sound gateway that is compared with has it too."""
 
 ACK_BEFORE_COMMIT = Mutant(
@@ -40,8 +40,9 @@ ACK_BEFORE_COMMIT = Mutant(
     (
         Change(
             "intake/intake.py",
-            '        self._log.append(Deposit(drafts, b"".join(marks), acknowledge, len(messages)))\n',
-            '        acknowledge()\n        self._log.append(Deposit(drafts, b"".join(marks), None, len(messages)))\n',
+            '        self._log.append(Deposit(drafts, b"".join(arrival.receipts), committed, len(messages)))\n',
+            "        committed()\n"
+            '        self._log.append(Deposit(drafts, b"".join(arrival.receipts), None, len(messages)))\n',
         ),
     ),
     "plain",
@@ -52,22 +53,23 @@ VISIBLE_BEFORE_COMMIT = Mutant(
     "visible before commit",
     (
         Change(
-            "log/log.py",
-            "        change = await self._write(partial(self._writer.commit, drafts, marks))\n"
-            "        self._show(change, drafts)\n",
-            "        entries = await self._write(partial(self._writer.numbered, drafts))\n"
-            "        if entries and entries[-1].seq > self.head:\n"
+            "log/sqlite/store.py",
+            "        change = await self._write(partial(self._writer.commit, batch))\n"
+            "        self._show(change, batch.id)\n",
+            "        entries = await self._write(partial(self._writer.numbered, batch))\n"
+            "        if entries and entries[-1].seq > self._shelf.newest.last:\n"
             "            facts = self._writer._facts._replace(last=entries[-1].seq)\n"
-            "            self._show(Change(entries, [facts], []), drafts)\n"
-            "        change = await self._write(partial(self._writer.commit, drafts, marks))\n"
+            "            self._show(Change(entries, [facts], []), batch.id)\n"
+            "        change = await self._write(partial(self._writer.commit, batch))\n"
             "        self._show(change._replace(entries=[]))\n",
         ),
         Change(
             "log/sqlite/writer.py",
-            "    def _append(self, drafts",
-            "    def numbered(self, drafts: list[Draft]) -> list[Entry]:\n"
-            "        return numbered(drafts, self._next)\n\n"
-            "    def _append(self, drafts",
+            "    def _append(self, batch",
+            "    def numbered(self, batch: Batch) -> list[Entry]:\n"
+            "        from gateway.frame import numbered\n\n"
+            "        return numbered(batch.drafts, self._next)\n\n"
+            "    def _append(self, batch",
         ),
     ),
     "small",
@@ -78,14 +80,14 @@ FLOOR_ONLY_ON_CONNECT = Mutant(
     "floor checked only on connect",
     (
         Change(
-            "log/log.py",
-            "            gap = self._shelf.gap_at(after, self.head)\n",
-            "            gap = self._shelf.gap_at(after, self.head) if after > self.head else None\n",
+            "log/sqlite/reader.py",
+            "            gap = self._shelf.span.gap_at(after)\n",
+            "            gap = self._shelf.span.gap_at(after) if after > self._shelf.newest.last else None\n",
         ),
         Change(
             "stream/cursor.py",
             "        if self.position == log.head:\n            pieces[-1] += self._live()\n",
-            "        if gap := log._shelf.gap_at(self.position, log.head):\n            pieces[-1] += self._tell(gap)\n"
+            "        if gap := log._store._shelf.span.gap_at(self.position):\n            pieces[-1] += self._tell(gap)\n"
             "        if self.position == log.head:\n            pieces[-1] += self._live()\n",
         ),
     ),
@@ -97,9 +99,9 @@ PLAIN_ROW_IDS = Mutant(
     "plain row ids as numbers",
     (
         Change(
-            "log/sqlite/writer.py",
-            "self._next = max(max(found.last, known_position) + JUMP, clock_s * 1_000_000)",
-            "self._next = found.last + 1",
+            "log/sqlite/opening.py",
+            "return max(max(found.last, known_position) + JUMP, clock_s * 1_000_000)",
+            "return found.last + 1",
         ),
     ),
     "damage",
@@ -108,7 +110,13 @@ PLAIN_ROW_IDS = Mutant(
 
 DEDUP_OFF = Mutant(
     "dedup off",
-    (Change("intake/intake.py", "if message.dup and packets.knows(message.packet_id, hashed):", "if False:"),),
+    (
+        Change(
+            "intake/repeats/repeats.py",
+            "return message.dup and self._receipts.knows(message.packet_id, hashed)",
+            "return False",
+        ),
+    ),
     "plain",
     (faults.lose_acknowledgements,),
 )

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.decode import Decoder, Limits
+from gateway.config import LimitsSection
+from gateway.decode import Topics
 from gateway.decode.device_time import TIME_KEYS
 from gateway.decode.flat import MAX_NAMES, FlatReports
 from gateway.reading import Message, Reading, Rejected
@@ -18,7 +19,7 @@ from gateway.topic import Pattern, Route
 NOW = 1_795_335_752_114
 PATTERNS = [Pattern("readings", "s/{device}/m/{metric}"), Pattern("readings", "s/{device}")]
 TOPICS = ("s/d/m/x", "s/d/m/time", "s/d")
-LIMITS = Limits(max_payload_bytes=300, max_metrics=4, max_text_bytes=12)
+LIMITS = LimitsSection(max_payload_bytes=300, max_metrics=4, max_text_bytes=12)
 
 NUMBERS = ["0", "-0", "-0.0", "0.0", "1e-101", "-1e-99", "1e100", "1.1e100", "-1e308", "1e400", "1e-400", "5e-324"]
 NUMBERS += ["9007199254740991", "9007199254740992", "-9007199254740992", "9007199254740993.0", "18446744073709551616"]
@@ -52,7 +53,7 @@ payloads = st.one_of(
 ).map(str.encode) | st.binary(max_size=40)  # fmt: skip
 
 
-def both(decoder: Decoder, topic: str, payload: bytes) -> tuple[str, str]:
+def both(decoder: Topics, topic: str, payload: bytes) -> tuple[str, str]:
     """What a decoder says, and what it would say without the short way; text, so that 1, 1.0 and True differ."""
     message = Message(topic, payload, 1, False, False, 1, NOW)
     route = decoder._route(topic)
@@ -66,7 +67,7 @@ def both(decoder: Decoder, topic: str, payload: bytes) -> tuple[str, str]:
     "s/d", [b"[" * 200, b'{"a":' * 100, b'{"a":1,"b":' + b"[" * 9 + b"]" * 9 + b"}", b'{"a":"' + b"x" * 400 + b'"}']
 )
 def test_both_ways_say_the_same_of_anything(topic: str, sent: list[bytes]) -> None:
-    decoder = Decoder(PATTERNS, LIMITS)
+    decoder = Topics(PATTERNS, LIMITS)
     for payload in sent:
         whole, said = both(decoder, topic, payload)
         assert whole == said, payload
@@ -74,7 +75,7 @@ def test_both_ways_say_the_same_of_anything(topic: str, sent: list[bytes]) -> No
 
 @given(st.binary(max_size=60) | payloads)
 def test_both_ways_say_the_same_with_the_usual_limits(payload: bytes) -> None:
-    whole, said = both(Decoder(PATTERNS, Limits()), "s/d", payload)
+    whole, said = both(Topics(PATTERNS, LimitsSection()), "s/d", payload)
     assert whole == said
 
 
@@ -104,7 +105,7 @@ def test_what_is_not_usual_goes_the_whole_way() -> None:
 
 
 def test_names_that_never_end_are_not_remembered_for_ever() -> None:
-    flat, route = FlatReports(Limits()), Route("readings", "d", "")
+    flat, route = FlatReports(LimitsSection()), Route("readings", "d", "")
     for first in range(0, MAX_NAMES + 100, 25):
         payload = json.dumps({str(first + each): 1 for each in range(25)}).encode()
         assert flat.reading(route, Message("s/d", payload, 1, False, False, 1, NOW)) is not None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.config import LimitsSection
 from gateway.decode.info import availability, device_info
-from gateway.decode.limits import Limits
 from gateway.reading import DeviceInfo, MetricInfo, Rejected
 
 
@@ -67,7 +67,7 @@ def test_nesting_as_deep_as_the_parser_takes_is_rejected_and_not_looked_into():
 def test_a_device_describes_itself_and_its_metrics():
     said = {"label": " Boiler ", "model": "B1", "metrics": {"x": {"unit": "°C", "label": "Flow"}, "y": {}}, "more": 1}
     expected = DeviceInfo("a", 5, None, "Boiler", "B1", {"x": MetricInfo("Cel", "Flow"), "y": MetricInfo()})
-    assert expected == device_info("a", said, 5, Limits())
+    assert expected == device_info("a", said, 5, LimitsSection())
 
 
 @pytest.mark.parametrize(
@@ -80,12 +80,12 @@ def test_a_device_describes_itself_and_its_metrics():
     ],
 )
 def test_what_cannot_be_taken_of_a_description_is_left_out(said):
-    assert DeviceInfo("a", 5) == device_info("a", said, 5, Limits())
+    assert DeviceInfo("a", 5) == device_info("a", said, 5, LimitsSection())
 
 
 def test_long_labels_are_cut():
     found = device_info(
-        "a", {"label": "x" * 10**5, "metrics": {"x": {"label": "y" * 999, "unit": "z" * 999}}}, 5, Limits()
+        "a", {"label": "x" * 10**5, "metrics": {"x": {"label": "y" * 999, "unit": "z" * 999}}}, 5, LimitsSection()
     )
     assert (200, 200, 32) == (len(found.label), len(found.metrics["x"].label), len(found.metrics["x"].unit))
 
@@ -100,4 +100,4 @@ def test_long_labels_are_cut():
     ],
 )
 def test_what_is_no_description_is_rejected(said, reason):
-    assert reason == device_info("a", said, 5, Limits(max_metrics=10)).reason
+    assert reason == device_info("a", said, 5, LimitsSection(max_metrics=10)).reason

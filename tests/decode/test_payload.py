@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.decode.limits import Limits
+from gateway.config import LimitsSection
 from gateway.decode.payload import LARGE_BYTES, parse
 from gateway.reading import Rejected
 
-LIMITS = Limits()
+LIMITS = LimitsSection()
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,8 @@ def test_what_cannot_be_taken_is_rejected_with_its_reason(payload, reason):
 
 
 def test_the_size_limit_is_inclusive():
-    assert isinstance(parse(b"x" * 64, Limits(max_payload_bytes=64)), str)
-    assert isinstance(parse(b"x" * 65, Limits(max_payload_bytes=64)), Rejected)
+    assert isinstance(parse(b"x" * 64, LimitsSection(max_payload_bytes=64)), str)
+    assert isinstance(parse(b"x" * 65, LimitsSection(max_payload_bytes=64)), Rejected)
 
 
 @settings(max_examples=100, deadline=None)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.decode.limits import MAX_MAGNITUDE, MAX_SAFE_INTEGER, Limits
+from gateway.config import LimitsSection
+from gateway.decode.limits import MAX_MAGNITUDE, MAX_SAFE_INTEGER
 from gateway.decode.values import Flattened
 
 
 def flattened(value, path="", **limits) -> Flattened:
-    found = Flattened(Limits(**limits))
+    found = Flattened(LimitsSection(**limits))
     found.add(path, value)
     return found
 

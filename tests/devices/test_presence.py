@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gateway.clock import Instant
 from gateway.config.table import DevicesSection, LimitsSection
 from gateway.devices.cadence import SILENT_AFTER_GAPS
-from gateway.devices.presence import Listening, Presence
+from gateway.devices.presence import Presence
 from gateway.devices.registry import Registry
 from gateway.frame import numbered
 from gateway.reading import DeviceInfo, Draft, MetricInfo, Reading, Rejected
@@ -95,24 +95,6 @@ def test_a_retained_reading_wakes_nobody_up():
     station.take(info(1000, availability="offline"))
     assert ["reading"] == [draft["kind"] for draft in station.take(reading(2000, retained=True))]
     assert ("offline", 1000) == station.status()
-
-
-@pytest.mark.parametrize(
-    ("said", "is_news"),
-    [
-        (reading(9000, x=1, retained=True), False),
-        (reading(9000, x=2, retained=True), True),
-        (reading(9000, x=1, y=1, retained=True), True),
-        (Reading("a", {"x": 1}, 9000, measured_at_ms=500, retained=True), False),
-        (Reading("a", {"x": 1}, 9000, measured_at_ms=600, retained=True), True),
-        (reading(9000, "b", x=1, retained=True), True),
-        (reading(9000, x=1), True),
-    ],
-)
-def test_a_retained_reading_that_says_what_is_known_is_no_news(said: Reading, is_news: bool):
-    station = Station()
-    station.take(Reading("a", {"x": 1}, 1000, measured_at_ms=500))
-    assert is_news == bool(station.take(said))
 
 
 def test_availability_makes_and_ends_presence():
@@ -396,14 +378,12 @@ class House:
         self.registry = Registry(LimitsSection(), self.clock)
         self.registry.load(states, position)
         self.presence = Presence(self.registry, DevicesSection(silent_after_s=SILENT_AFTER_MS / 1000))
-        self.listening, self.connected_ms = Listening(), self.clock.wall_ms()
+        self.connected_s = self.clock.elapsed_s()
         self.look()
 
     def look(self) -> None:
         now = self.clock.now()
-        since_s = self.listening.since_s(self.connected_ms, now.elapsed_s)
-        assert since_s is not None
-        for draft in self.presence.silent(now, since_s):
+        for draft in self.presence.silent(now, self.connected_s):
             self.told.append(now.elapsed_s)
             self.append([draft])
 
@@ -460,9 +440,3 @@ def test_a_clock_ten_days_ahead_and_back_again_changes_nothing() -> None:
     house.report(60)
     assert [] == house.told
     assert SILENT_AFTER_MS / 1000 + 1 == house.silent_after_s()
-
-
-def test_each_connection_is_listened_to_from_when_it_was_seen() -> None:
-    listening = Listening()
-    asked = [(None, 1), (50, 2), (50, 3), (None, 4), (60, 5), (60, 6), (70, 7)]
-    assert [None, 2, 2, None, 5, 5, 7] == [listening.since_s(ms, now_s) for ms, now_s in asked]

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import frame
-from gateway.config.table import DevicesSection, LimitsSection
-from gateway.decode import Decoder, Limits
+from gateway.config import DevicesSection, LimitsSection
+from gateway.decode import Topics
 from gateway.devices.cadence import GAP_WEIGHT
 from gateway.devices.presence import Presence
 from gateway.devices.registry import Registry
@@ -193,7 +193,7 @@ PATTERNS = [
 @settings(max_examples=150, deadline=None)
 @given(messages)
 def test_drafts_give_the_same_state_as_the_frames_that_they_become(sent):
-    decoder, presence = Decoder(PATTERNS, Limits()), Presence(Registry(), DevicesSection())
+    decoder, presence = Topics(PATTERNS, LimitsSection()), Presence(Registry(), DevicesSection())
     decoded = [
         each
         for at, (topic, payload, retain) in enumerate(sent)

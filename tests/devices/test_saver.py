@@ -12,26 +12,24 @@ from pathlib import Path
 
 import pytest
 
-from gateway.counters import Counters
 from gateway.devices import saver as saver_module
 from gateway.devices.registry import Checkpoint, Registry
 from gateway.devices.saver import SAVE_AGE_S, SAVE_ENTRIES, DeviceSaver
 from gateway.devices.store import DeviceStore, Saved
-from gateway.log import Deposit, Log, LogSettings
+from gateway.log import Deposit, Log
+from gateway.log.sqlite.spent import Spent
 from tests.devices.parts import FakeClock
-from tests.log.parts import append, draft, numbered, until
+from tests.log.parts import append, draft, numbered, open_log, until
 
 
 class Station:
-    """A registry and what saves it; ``spent`` gathers what was told of each save."""
+    """A registry and what saves it; what that writes is counted on ``account``."""
 
     def __init__(self, path: Path, store: DeviceStore | None = None) -> None:
         self.clock, self.registry = FakeClock(), Registry()
         self.store = store or DeviceStore(path)
-        self.spent: list[tuple[int, int]] = []
-        self.saver = DeviceSaver(
-            self.registry, self.store, self.clock, lambda: 0, lambda *written: self.spent.append(written)
-        )
+        self.account = Spent()
+        self.saver = DeviceSaver(self.registry, self.store, self.clock, self.account)
 
     def apply(self, seq: int, device: str = "a") -> None:
         self.registry.apply([numbered(draft(seq, device, at=seq), seq)])
@@ -64,9 +62,10 @@ async def test_what_changed_is_saved_and_its_syncs_are_told(path: Path) -> None:
     station = Station(path)
     station.apply(1)
     assert await station.saver.save()
+    spent = station.account.bytes, station.account.fsyncs
+    assert min(spent) > 0
     assert await station.saver.save()
-    assert 1 == len(station.spent)
-    assert station.spent[0][1] > 0
+    assert spent == (station.account.bytes, station.account.fsyncs)
     states, position = DeviceStore(path).load()
     assert (["a"], 1) == (list(states), position)
     await station.saver.close()
@@ -106,17 +105,30 @@ async def test_a_save_is_due_by_age_or_by_entries_and_again_after_a_failure(
 ) -> None:
     monkeypatch.setattr(saver_module, "LOOK_INTERVAL_S", 0.001)
     station = Station(path)
+    saves: list[Checkpoint] = []
+    save = station.store.save
+
+    def noted(checkpoint: Checkpoint) -> Saved:
+        saves.append(checkpoint)
+        return save(checkpoint)
+
+    monkeypatch.setattr(station.store, "save", noted)
     running = asyncio.create_task(station.saver.run())
     station.apply(1)
     await asyncio.sleep(0.02)
-    assert [] == station.spent
+    assert 0 == len(saves)
     station.clock.passes(SAVE_AGE_S)
-    await until(lambda: len(station.spent) == 1)
+    await until(lambda: len(saves) == 1)
     station.apply(SAVE_ENTRIES + 1)
-    await until(lambda: len(station.spent) == 2)
-    monkeypatch.setattr(station.store, "save", lambda _: Saved(is_done=False, syncs=0))
+    await until(lambda: len(saves) == 2)
+
+    def fails(checkpoint: Checkpoint) -> Saved:
+        saves.append(checkpoint)
+        return Saved(is_done=False, syncs=0)
+
+    monkeypatch.setattr(station.store, "save", fails)
     station.apply(2 * SAVE_ENTRIES + 1)
-    await until(lambda: len(station.spent) >= 4)
+    await until(lambda: len(saves) >= 4)
     running.cancel()
     await station.saver.close()
 
@@ -128,9 +140,9 @@ async def test_nothing_is_saved_before_the_registry_is_current(path: Path, monke
     station.apply(SAVE_ENTRIES)
     running = asyncio.create_task(station.saver.run())
     await asyncio.sleep(0.02)
-    assert [] == station.spent
+    assert 0 == station.account.fsyncs
     station.registry.end_catch_up()
-    await until(lambda: station.spent)
+    await until(lambda: station.account.fsyncs)
     running.cancel()
     await station.saver.close()
 
@@ -172,7 +184,7 @@ def held_by_another_process(path: Path) -> Iterator[None]:
 
 @pytest.fixture
 async def quick_log(tmp_path: Path) -> AsyncIterator[Log]:
-    log = await Log.open(LogSettings(tmp_path / "log", commit_interval_ms=1), Counters())
+    log = await open_log(tmp_path / "log", commit_interval_ms=1)
     yield log
     await log.close()
 

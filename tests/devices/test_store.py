@@ -16,7 +16,7 @@ from gateway import frame
 from gateway.devices import store as store_module
 from gateway.devices.registry import Checkpoint, Registry
 from gateway.devices.store import MAX_POSITION, VERSION, DeviceStore
-from gateway.errors import LogError
+from gateway.errors import DataError
 from gateway.reading import Draft, Entry
 from tests.log.parts import fast_folder, halve, overwrite, zero_header
 
@@ -181,9 +181,9 @@ def test_a_newer_file_is_refused_in_one_sentence_and_left_as_it_is(path: Path) -
         other.execute("DROP TABLE device")
         other.execute(f"PRAGMA user_version = {VERSION + 1}")
     before = {each.name: each.read_bytes() for each in path.parent.iterdir()}
-    with pytest.raises(LogError) as refused:
+    with pytest.raises(DataError) as refused:
         DeviceStore(path).load()
-    assert f"{path} has version {VERSION + 1}, and this gateway knows none newer than {VERSION}" in str(refused.value)
+    assert f"{path} was written by a newer gateway: it has version {VERSION + 1}" in str(refused.value)
     assert "\n" not in str(refused.value)
     assert before == {each.name: each.read_bytes() for each in path.parent.iterdir()}
 

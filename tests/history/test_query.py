@@ -17,7 +17,7 @@ from gateway.log import Log
 from gateway.reading import Draft, Place
 from gateway.selection import select
 from tests.http.parts import House, ask
-from tests.log.parts import ONE_A_SEGMENT, append, draft, open_log
+from tests.log.parts import ONE_A_SEGMENT, append, draft, lose, open_log
 
 EVERYTHING = HistoryPlan(None, None, None, frozenset(), 10_000, None)
 FOR_EVER_S = 10**10
@@ -92,11 +92,22 @@ class TestComplete:
         await log.trim()
         return log
 
-    @pytest.mark.parametrize("since", [0, 15, 40])
+    @pytest.mark.parametrize("since", [0, 15, 30])
     async def test_not_since_a_time_of_which_retention_took_some(self, tmp_path: Path, since: int) -> None:
         log = await self.trimmed(tmp_path)
         assert ([3], False) == await found(log, EVERYTHING._replace(since_ms=since))
         assert ([], False) == await found(log, EVERYTHING._replace(since_ms=since and 15, until_ms=35))
+        await log.close()
+
+    async def test_since_a_time_after_all_that_retention_took(self, tmp_path: Path) -> None:
+        log = await self.trimmed(tmp_path)
+        assert [([3], True), ([3], True), ([], True)] == [
+            await found(log, EVERYTHING._replace(since_ms=since)) for since in (31, 40, 41)
+        ]
+        await log.close()
+        # Opened again, all that was trimmed is still known to be gone.
+        log = await open_log(tmp_path, retention_age_s=FOR_EVER_S)
+        assert [([3], False), ([3], True)] == [await found(log, EVERYTHING._replace(since_ms=s)) for s in (30, 31)]
         await log.close()
 
     async def test_without_bounds_everything_held_is_complete(self, tmp_path: Path) -> None:
@@ -140,7 +151,7 @@ class TestComplete:
         self, tmp_path: Path, until: int | None, values: list[int], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         log = await log_of(tmp_path, 10, 20, 30, 40, tail_bytes=1)
-        log._shelf.take(log._shelf.segments[1], "corrupt")
+        lose(log, 1)
         exact = log.position_at
 
         async def position_at(ms: int) -> Place:

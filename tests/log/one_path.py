@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
+import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,17 +15,16 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule
 
 from gateway.clock import Clock
 from gateway.config import Http
-from gateway.counters import Counters
 from gateway.devices.registry import Registry
 from gateway.frame import entry_data
-from gateway.log import Deposit, Log, LogSettings
+from gateway.log import Deposit, Log
 from gateway.reading import Entry
 from gateway.selection import Selection, select
 from gateway.stream.crowd import Crowds
 from gateway.stream.plan import Mode, Plan
 from gateway.stream.stream import Stream
 from tests.event_source import EventSource
-from tests.log.parts import HARM, crash, draft, fast_folder, segments
+from tests.log.parts import HARM, crash, draft, fast_folder, open_log, segments
 from tests.stream.parts import blocks_of, sources_of, stream_of
 
 _T = TypeVar("_T")
@@ -185,7 +185,7 @@ class OnePath(RuleBasedStateMachine):
         self.run(self._open())
 
     async def _open(self) -> None:
-        self.log = await Log.open(LogSettings(self.folder, **self.limits), Counters())
+        self.log = await open_log(self.folder, **self.limits)
         self.registry = Registry()
         self.log.listeners += [lambda entries, _: self.logged.extend(entries), self.registry.apply]
         settings = Http(page_entries=self.page_entries, heartbeat_s=300)
@@ -228,13 +228,13 @@ class OnePath(RuleBasedStateMachine):
     def _deposits(self, devices: list[int], metric: str) -> None:
         for device in devices:
             self.value += 1
-            self.log.append(Deposit([draft(self.value, DEVICES[device], self.log.now_ms(), metric)]))
+            self.log.append(Deposit([draft(self.value, DEVICES[device], time.time_ns() // 1_000_000, metric)]))
 
     @rule(devices=st.lists(st.integers(0, 3), min_size=1, max_size=12), metric=st.sampled_from(METRICS))
     def append(self, devices: list[int], metric: str) -> None:
         async def work() -> None:
             self._deposits(devices, metric)
-            await self.log.drain()
+            await self.log.commits.drain()
 
         self.run(work())
 
@@ -242,7 +242,7 @@ class OnePath(RuleBasedStateMachine):
     def append_while_somebody_reads(self, devices: list[int], reader: Reader, pieces: int) -> None:
         async def work() -> None:
             self._deposits(devices, "x")
-            self.log._appender._begin()
+            self.log.commits._begin()
             if reader.stream is not None:
                 await reader.take(pieces)
 
@@ -289,9 +289,9 @@ class OnePath(RuleBasedStateMachine):
             await self._everybody_leaves()
             # Not once: what gathered meanwhile may be taken for the next commit before this goes on, and would become
             # visible in the life that is over.
-            while self.log._appender.committing is not None:
-                await asyncio.wait([self.log._appender.committing])
-            self.log._appender._gathered.clear()
+            while self.log.commits._committing is not None:
+                await asyncio.wait([self.log.commits._committing])
+            self.log.commits._gathered.clear()
             self.lives += 1
             old, self.folder = self.folder, crash(self.folder, Path(self.home.name) / f"log{self.lives}")
             await self._close()
@@ -307,7 +307,7 @@ class OnePath(RuleBasedStateMachine):
         No precondition: how many segments there are depends on when a commit of before ends, and what is drawn must not.
         """
         paths = segments(self.folder)[:-1]
-        if paths and len(self.log._shelf.segments) > 2:
+        if paths and len(self.log._store._shelf.segments) > 2:
             harm(paths[which % len(paths)])
 
     async def _everybody_leaves(self) -> None:
@@ -322,7 +322,7 @@ class OnePath(RuleBasedStateMachine):
         self.home.cleanup()
 
     async def _finish(self) -> None:
-        await self.log.drain()
+        await self.log.commits.drain()
         for reader in self.all:
             if reader.stream is None:
                 await reader.connect(self.log, self.registry, self.crowds, int(reader.source.last_event_id))

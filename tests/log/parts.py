@@ -7,16 +7,21 @@ import contextlib
 import os
 import resource
 import shutil
+import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from gateway import frame
+from gateway.clock import Clock
+from gateway.config import LogSection
 from gateway.counters import Counters
-from gateway.log import Deposit, Log, LogSettings
+from gateway.log import Deposit, Log
+from gateway.log.sqlite.budget import DiskBudget
 from gateway.log.sqlite.files import paths_in
 from gateway.log.sqlite.segment import PAGE_BYTES
+from gateway.log.sqlite.store import open_store
 from gateway.reading import Draft, Entry, Gap, Kind
 from gateway.selection import ALL, Selection
 
@@ -33,6 +38,18 @@ def draft(value: float = 0, device: str = "a", at: int = 0, metric: str = "x", k
     return Draft(kind, device, at, data)
 
 
+_RECEIPT = struct.Struct("<HQ")
+
+
+def receipt(packet_id: int, hashed: int) -> bytes:
+    """One receipt, as `gateway.intake.repeats.receipts` makes it; to a store it is bytes."""
+    return _RECEIPT.pack(packet_id, hashed)
+
+
+def packet_ids(receipts: bytes) -> list[int]:
+    return [packet_id for packet_id, _ in _RECEIPT.iter_unpack(receipts)]
+
+
 def numbered(draft: Draft, seq: int) -> Entry:
     """The entry that one draft becomes."""
     return frame.numbered([draft], seq)[0]
@@ -47,23 +64,33 @@ def drafts_of(entries: list[Entry]) -> list[Draft]:
     return [Draft(entry.kind, entry.device, entry.received_at_ms, frame.entry_data(entry)) for entry in entries]
 
 
-async def open_log(folder: Path, known_position: int = 0, **settings: Any) -> Log:
-    return await Log.open(LogSettings(folder, **settings), Counters(), known_position)
+async def open_log(folder: Path, known_position: int = 0, clock: Clock | None = None, **settings: Any) -> Log:
+    """A log in SQLite segments, with these settings of the section ``log``."""
+    section, counters, clock = LogSection(**settings), Counters(), clock or Clock()
+    budget = DiskBudget(section, counters, clock)
+    return Log(await open_store(folder, section, counters, clock, budget, known_position), section, counters)
 
 
 async def append(log: Log, *drafts: Draft) -> list[Entry]:
     """One commit with all of ``drafts``; returns the entries that they became."""
     appended: list[Entry] = []
 
-    def listen(entries: list[Entry], _: list[Draft]) -> None:
+    def listen(entries: Sequence[Entry], _: Sequence[Draft]) -> None:
         appended.extend(entries)
 
     log.listeners.append(listen)
     log.append(Deposit(list(drafts)))
-    await log.drain()
-    await until(lambda: not log.waiting, 20)
+    await log.commits.drain()
+    await until(lambda: not log.commits.waiting, 20)
     log.listeners.remove(listen)
     return appended
+
+
+def lose(log: Log, place: int) -> None:
+    """One of the segments is found to be damaged, from the oldest at 0."""
+    store = log._store
+    store._shelf.remove(store._shelf.segments[place], "corrupt")  # type: ignore[attr-defined] # SQLite's
+    log.changed(store._shelf.span)  # type: ignore[attr-defined]
 
 
 async def read_all(log: Log, after: int, selection: Selection = ALL, limit: int = 500) -> list[Entry | Gap]:

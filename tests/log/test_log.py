@@ -9,9 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.intake.repeats.receipts import MARK
-from gateway.log import Deposit, Log
-from gateway.log.sqlite import segment, survey
+from gateway.log import Deposit, Log, group_commit
+from gateway.log.sqlite import opening, segment, survey
 from gateway.reading import Entry, Gap, Page
 from gateway.selection import ALL, select
 from tests.log.parts import (
@@ -26,13 +25,16 @@ from tests.log.parts import (
     no_file_grows,
     open_log,
     overwrite,
+    packet_ids,
     read_all,
+    receipt,
     segments,
     seqs,
     until,
     wal_of,
     zero_header,
 )
+from tests.log.sqlite.parts import opened
 
 
 class TestAppendAndRead:
@@ -75,7 +77,7 @@ class TestAppendAndRead:
         log.append(Deposit([draft()]))
         await asyncio.wait_for(bit.wait(), 1)
         assert start + 1 == log.head
-        log.unwatch(watch)
+        watch.close()
         await log.close()
 
     async def test_a_stream_of_a_quiet_device_needs_no_disk(self, tmp_path: Path) -> None:
@@ -86,30 +88,20 @@ class TestAppendAndRead:
         assert {"tail": 1} == dict(log._counters.reads_total)
         await log.close()
 
-    async def test_the_clock_never_goes_back(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        now_s = time.time()
-        log = await open_log(tmp_path)
-        first = log.now_ms()
-        monkeypatch.setattr(time, "time_ns", lambda: int((now_s - 3600) * 1e9))
-        assert first == log.now_ms()
-        await append(log, draft(at=first))
-        await log.close()
-        log = await open_log(tmp_path)
-        assert first == log.now_ms()
-        await log.close()
-
-    async def test_marks_of_the_last_window_are_known_after_a_kill_over_rolls(self, tmp_path: Path) -> None:
-        log = await open_log(tmp_path / "a", packet_window=4, segment_bytes=ONE_A_SEGMENT)
+    async def test_receipts_of_the_newest_messages_come_back_after_a_kill_over_rolls(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(opening, "RECEIPTS_KEPT", 4)
+        log = await open_log(tmp_path / "a", segment_bytes=ONE_A_SEGMENT)
         for packet_id in range(1, 7):
-            log.append(Deposit([draft()], log.packets.add(packet_id, 7)))
-            await log.drain()
+            log.append(Deposit([draft()], receipt(packet_id, 7)))
+            await log.commits.drain()
         copy = crash(tmp_path / "a", tmp_path / "b")
         await log.close()
         for _ in range(2):
-            log = await open_log(copy, packet_window=4)
-            assert [False, False, True, True, True, True] == [log.packets.knows(n, 7) for n in range(1, 7)]
-            await log.close()
-        assert 10 == MARK.size
+            begun = opened(copy)
+            assert [3, 4, 5, 6] == packet_ids(begun.receipts)[-4:]
+            begun.writer.close()
 
 
 class Past:
@@ -141,8 +133,8 @@ class Past:
     async def told(self, fill: int) -> dict[tuple[int, str], list[Entry | Gap]]:
         """What streams get that come back with any position, or one beside it, at a log whose tail was filled so far."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(survey, "FILL_ENTRIES", fill)
-            patch.setattr(survey, "FILL_PAGE", 15)
+            patch.setattr(survey, "RECENT_ENTRIES", fill)
+            patch.setattr(survey, "RECENT_PAGE", 15)
             log = await open_log(crash(self.folder, self.home / f"told{fill}"), segment_bytes=26_000)
         around = {each for position in self.positions for each in (position - 1, position, position + 1) if each >= 0}
         found = {}
@@ -299,13 +291,13 @@ class TestDamageByReading:
         log = await open_log(tmp_path, tail_bytes=1)
         start = log.head
         await append(log, *[draft(n) for n in range(300)])
-        log._reader._threads.submit(time.sleep, 0.01)
+        log._store._reader._threads.submit(time.sleep, 0.01)
         delete(segments(tmp_path)[0])
         acknowledged: list[int] = []
         log.append(Deposit([draft(7)], b"", lambda: acknowledged.append(1)))
-        log._appender._begin()
+        log.commits._begin()
         told = await read_all(log, start)
-        await log.drain()
+        await log.commits.drain()
         told += await read_all(log, max([start + 300, *seqs(told)]))
         lost = {seq for asked, floor, _ in gaps(told) for seq in range(asked + 1, floor + 1)}
         assert set(range(start + 1, start + 302)) == lost | set(seqs(told))
@@ -320,9 +312,9 @@ class TestTrim:
             await append(log, draft(number))
         head = log.head
         await log.trim()
-        assert log.disk_bytes <= 50_000 + segments(tmp_path)[-1].stat().st_size + 100_000
-        assert (head, log.segments) == (log.head, len(segments(tmp_path)))
-        assert log.segments < 6
+        assert log.size().bytes <= 50_000 + segments(tmp_path)[-1].stat().st_size + 100_000
+        assert (head, log.size().segments) == (log.head, len(segments(tmp_path)))
+        assert log.size().segments < 6
         await log.close()
 
     async def test_a_log_that_fell_silent_is_emptied_by_age(self, tmp_path: Path) -> None:
@@ -330,7 +322,7 @@ class TestTrim:
         await append(log, draft(at=1000), draft(at=2000))
         head = log.head
         await log.trim()
-        assert (head, head, 1) == (log.head, log.floor, log.segments)
+        assert (head, head, 1) == (log.head, log.floor, log.size().segments)
         assert [] == await read_all(log, head)
         assert Gap(head - 1, head, head, "expired") == await log.read(head - 1, ALL, 10)
         assert head + 1 == (await append(log, draft()))[0].seq
@@ -340,7 +332,7 @@ class TestTrim:
         log = await open_log(tmp_path, retention_age_s=0, retention_bytes=0)
         for _ in range(3):
             await log.trim()
-        assert 1 == log.segments
+        assert 1 == log.size().segments
         await log.close()
 
     async def test_trimming_while_a_commit_is_under_way_loses_nothing_new(self, tmp_path: Path) -> None:
@@ -349,9 +341,9 @@ class TestTrim:
         for at in (1000, 2000, 3000):
             await append(log, draft(at=at))
         log.append(Deposit([draft(9)]))
-        log._appender._begin()
+        log.commits._begin()
         await log.trim()
-        await log.drain()
+        await log.commits.drain()
         told = await read_all(log, start)
         assert [(start, start + 3, "expired")] == gaps(told)
         assert [start + 4] == seqs(told)
@@ -383,8 +375,8 @@ class TestCheckpoint:
         monkeypatch.setattr(segment, "CHECKPOINT_FRAMES", 1)
         log = await open_log(tmp_path)
         told: list[int] = []
-        log.append(Deposit([draft()], b"", lambda: told.append(log._written.checkpoints)))
-        await until(lambda: log._written.checkpoints)
+        log.append(Deposit([draft()], b"", lambda: told.append(log._store._spent.checkpoints)))
+        await until(lambda: log._store._spent.checkpoints)
         assert ([0], 1) == (told, log.head - log.floor)
         await log.close()
 
@@ -407,11 +399,11 @@ class TestCheckpoint:
             while log._counters.checkpoint_failures_total < 3:
                 assert wal.stat().st_size < segments(tmp_path)[0].stat().st_size
                 await self.commits(log, 1)
-        done = log._written.checkpoints
+        done = log._store._spent.checkpoints
         await self.commits(log, 1)
-        await until(lambda: log._written.checkpoints > done)
+        await until(lambda: log._store._spent.checkpoints > done)
         assert 1 == len([text for text in caplog.messages if text.startswith("a checkpoint failed")])
-        assert (log.head - log.floor, "") == (len(await read_all(log, log.floor)), log.failing)
+        assert (log.head - log.floor, "") == (len(await read_all(log, log.floor)), log.commits.failing)
         await log.close()
 
 
@@ -432,7 +424,7 @@ class TestClose:
         blocking.mkdir()
         acknowledged: list[int] = []
         log.append(Deposit([draft()], b"", lambda: acknowledged.append(1)))
-        await until(lambda: log.failing)
+        await until(lambda: log.commits.failing)
         async with asyncio.timeout(2):
             await log.close()
         blocking.rmdir()
@@ -441,14 +433,17 @@ class TestClose:
         assert [entry.seq] == seqs(await read_all(log, log.floor))
         await log.close()
 
-    async def test_closing_in_the_middle_of_a_commit_waits_for_its_thread(self, tmp_path: Path) -> None:
+    async def test_closing_in_the_middle_of_a_commit_waits_for_its_thread(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(group_commit, "FULL_MESSAGES", 5000)
         for pause in (0, 0.0005, 0.002):
-            log = await open_log(tmp_path, commit_messages=5000)
+            log = await open_log(tmp_path)
             for n in range(2000):
                 log.append(Deposit([draft(n)]))
-            log._appender._begin()
+            log.commits._begin()
             await asyncio.sleep(pause)
-            log._appender.failing = "as if the disk had refused before"
+            log.commits._failing = "as if the disk had refused before"
             await log.close()
         log = await open_log(tmp_path)
         numbers = seqs(await read_all(log, log.floor))

@@ -14,6 +14,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway.mqtt.bulk import BulkClient, is_supported
 from gateway.mqtt.drive import bytes_waiting
+from gateway.reading import Message
+from tests.parts import HandClock
 
 Seen = list[tuple[Any, ...]]
 
@@ -85,11 +87,11 @@ def stock(v5: bool, seen: Seen) -> paho.Client:
 
 
 def bulk(v5: bool, seen: Seen) -> BulkClient:
-    client = BulkClient(
-        CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5 if v5 else paho.MQTTv311, manual_ack=True, client_id="one"
-    )
-    client.clock_ms = lambda: 0
-    client.on_messages = lambda run: seen.extend((m.topic, m.payload, m.qos, m.retain, m.dup, m.packet_id) for m in run)
+    def see(run: list[Message]) -> None:
+        seen.extend((m.topic, m.payload, m.qos, m.retain, m.dup, m.packet_id) for m in run)
+
+    protocol = paho.MQTTv5 if v5 else paho.MQTTv311
+    client = BulkClient(see, HandClock(), protocol=protocol, manual_ack=True, client_id="one")
     client.on_message = lambda _c, _u, m: seen.append((m.topic, bytes(m.payload), m.qos, m.retain, m.dup, m.mid))
     return observed(client, seen)
 

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway.mqtt import drive as drive_module
 from gateway.mqtt.bulk import READ_BYTES, BulkClient
 from gateway.mqtt.drive import REST_ROUNDS, Drive
 from tests.conftest import GatewayProcess, Mosquitto, patient, settings, wait_until
+from tests.parts import HandClock
 
 pytestmark = pytest.mark.broker
 Make = Callable[..., GatewayProcess]
@@ -47,8 +47,7 @@ async def test_between_the_turns_of_a_flood_others_have_the_loop(monkeypatch: py
         if len(read_in) < 4:
             loop.call_soon(go_round)
 
-    client = BulkClient(CallbackAPIVersion.VERSION2, manual_ack=True, client_id="one")
-    client.clock_ms, client.on_messages = lambda: 0, lambda _: read_in.append(rounds)
+    client = BulkClient(lambda _: read_in.append(rounds), HandClock(), manual_ack=True, client_id="one")
     drive = Drive(client)
     ours, theirs = socket.socketpair()
     ours.setblocking(False)

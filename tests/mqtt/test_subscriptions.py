@@ -7,18 +7,23 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import iotcore
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from gateway.clock import Clock
 from gateway.config import load
 from gateway.counters import Counters
-from gateway.intake.repeats.retained import MAX_CUTS_FOR_ASKING
+from gateway.decode import Topics
 from gateway.mqtt import session as mqtt
 from gateway.mqtt.client import stable_client_id
-from gateway.mqtt.subscriptions import DROPPED_TOPIC
+from gateway.mqtt.drops import DROPPED_TOPIC
+from gateway.mqtt.facts import MAX_CUTS_FOR_ASKING, Facts
+from gateway.reading import Message
+from gateway.service import Gateway
 from tests.conftest import GatewayProcess, Mosquitto, free_port, need, patient, settings, wait_until
 from tests.reader import Reader
 
@@ -121,6 +126,81 @@ def test_a_retained_copy_of_what_came_live_is_no_news(mosquitto: Mosquitto, make
     assert [61.5, 62] == gateway.logged()
 
 
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
+async def test_retained_messages_are_decoded_after_each_start_and_connect_and_logged_once(
+    mosquitto: Mosquitto, tmp_path: Path, protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a decoder with state needs it: what describes a device comes once, and is kept by the broker alone."""
+    overrides = [
+        ("mqtt.broker", mosquitto.url),
+        ("mqtt.protocol", protocol),
+        ("http.port", "0"),
+        ("log.folder", str(tmp_path)),
+    ]
+    config = load(None, overrides, {})
+    await asyncio.to_thread(mosquitto.publish, BOILER, "61.5", "-r")
+    logged, decode = [], Topics.decode
+    for start in range(3):
+        decoded: list[bytes] = []
+        gateway, stop = Gateway(config), asyncio.Event()
+
+        def counted(topics: Topics, message: Message, decoded: Any = decoded) -> Any:
+            decoded.append(message.payload)
+            return decode(topics, message)
+
+        monkeypatch.setattr(Topics, "decode", counted)
+        running = asyncio.create_task(gateway.run(stop))
+        async with asyncio.timeout(patient(20)):
+            while not decoded:  # noqa: ASYNC110 - nothing sets an event here
+                await asyncio.sleep(0.01)
+            if start == 1:
+                await asyncio.to_thread(mosquitto.restart)
+                while len(decoded) < 2:  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        stop.set()
+        await running
+        logged.append(gateway.counters.entries_total["reading"])
+        assert [b"61.5"] * (2 if start == 1 else 1) == decoded
+    assert [1, 0, 0] == logged
+
+
+def test_a_data_folder_of_before_versions_opens_and_logs_no_retained_message_again(
+    mosquitto: Mosquitto, make_gateway: Make
+) -> None:
+    """Its `session.json` held the memory of retained messages; what the registry knows would not help with this one."""
+    mosquitto.publish("sensors/boiler/temperature", "61.5", "-r")
+    mosquitto.publish("sensors/boiler/temperature", "70")
+    gateway = make_gateway("--broker", mosquitto.url).start()
+    wait_until(lambda: [61.5] == gateway.logged())
+    mosquitto.publish(BOILER, "62")
+    wait_until(lambda: [61.5, 62] == gateway.logged())
+    gateway.stop()
+    data = gateway.folder / "data"
+    facts, retained = (json.loads((data / f"{name}.json").read_text()) for name in ("session", "retained"))
+    assert (1, 1) == (facts.pop("version"), retained.pop("version"))
+    (data / "retained.json").unlink()
+    (data / "session.json").write_text(json.dumps({**facts, **retained}))
+    gateway.start()
+    wait_until(lambda: gateway.counter("retained_repeats_total") == 1)
+    assert [61.5, 62] == gateway.logged()
+    assert (data / "retained.json").exists()
+
+
+def test_a_data_folder_of_a_newer_gateway_is_refused_and_nothing_in_it_changes(make_gateway: Make) -> None:
+    gateway = make_gateway("--broker", "mqtt://127.0.0.1:1")
+    (gateway.folder / "data").mkdir()
+    (gateway.folder / "data/session.json").write_text('{"version":2}')
+    gateway.start(wait_ready=False)
+    assert gateway.process is not None
+    assert 1 == gateway.process.wait(20)
+    assert (
+        "session.json was written by a newer gateway: it has version 2 of its format, and this one reads up to version 1"
+        in gateway.output()
+    )
+    assert ["session.json"] == [path.name for path in (gateway.folder / "data").iterdir()]
+
+
 # --- a broker that will lose readings --------------------------------------------------------------------------------
 
 
@@ -180,6 +260,16 @@ def test_a_broker_that_sends_few_messages_at_once_is_warned_about(make_gateway: 
 CONNECT, CONNACK, PINGRESP, BROKEN_SUBACK = 0x10, b"\x20\x02\x00\x00", b"\xd0\x00", b"\x90\x01\x00"
 
 
+class Nowhere:
+    """A sink of a session that nothing comes out of."""
+
+    def connection_began(self, *, resumed: bool) -> None:
+        pass
+
+    def receive(self, messages: list[Message], acknowledge: Callable[[], bool], *, is_behind: bool) -> bool:
+        raise AssertionError(messages)
+
+
 def raise_on_a_packet(_client: paho.Client) -> None:
     """As paho does with some that it did not expect."""
     raise IndexError
@@ -213,7 +303,8 @@ async def test_a_broker_that_breaks_when_asked_for_its_drops_is_not_asked_for_ev
     async with await asyncio.start_server(serve, "127.0.0.1") as server:
         port = server.sockets[0].getsockname()[1]
         config = load(None, [("mqtt.broker", f"mqtt://127.0.0.1:{port}"), ("log.folder", str(tmp_path))], {})
-        session = mqtt.Session(config, Counters(), lambda _messages, _acknowledge: None, lambda: 0)
+        facts = Facts(tmp_path, "", "")
+        session = mqtt.Session(config, Counters(), Clock(), facts, Nowhere(), lambda _by_s: None)
         running = asyncio.create_task(session.run())
         async with asyncio.timeout(patient(10)):
             while len(served) <= MAX_CUTS_FOR_ASKING or session.fault:  # noqa: ASYNC110 - nothing sets an event here

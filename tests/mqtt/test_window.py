@@ -1,75 +1,88 @@
 from __future__ import annotations
 
-import random
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
-from gateway.mqtt.window import STREAK, Flight
-
-
-def held_back(flight: Flight, size: int, rounds: int) -> None:
-    """A broker that sends ``size`` at once, and waits for us each time."""
-    now = 0.0
-    for _ in range(rounds):
-        flight.arrived(size - size // 3, now := now + 0.001)
-        flight.arrived(size // 3, now := now + 0.001)
-        flight.acknowledged(size // 2, now := now + 0.02)
-        flight.acknowledged(size - size // 2, now)
+from gateway.mqtt.limit import STREAK
+from gateway.mqtt.quiet import LONGEST_S
+from gateway.mqtt.window import AT_ONCE_S, SHORTEST_QUIET_S, Window
 
 
-def test_a_broker_that_always_waits_at_the_same_number_has_its_limit_there() -> None:
-    flight = Flight(1000)
-    held_back(flight, 20, STREAK)
-    assert 0 == flight.limit
-    held_back(flight, 20, 10)
-    assert 20 == flight.limit
+class Hurried:
+    """A window, and the times by which it wanted commits."""
+
+    def __init__(self, size: int = 1000) -> None:
+        self.by_s: list[float] = []
+        self.window = Window(size, self.by_s.append)
 
 
-def test_a_few_times_that_look_otherwise_do_not_hide_it() -> None:
-    flight = Flight(1000)
-    for _ in range(STREAK):
-        held_back(flight, 20, 5)
-        held_back(flight, 13, 1)
-    assert 20 == flight.limit
+def test_each_arrival_puts_off_the_time_at_which_the_broker_is_quiet() -> None:
+    hurried = Hurried()
+    for now_s in (5.0, 5.001):
+        hurried.window.arrived(1, now_s)
+    assert [5.0 + SHORTEST_QUIET_S, 5.001 + SHORTEST_QUIET_S] == hurried.by_s
 
 
-def test_our_own_window_is_no_limit_of_the_broker() -> None:
-    flight = Flight(20)
-    held_back(flight, 20, 3 * STREAK)
-    assert 0 == flight.limit
+def test_half_a_window_in_flight_is_to_be_committed_at_once() -> None:
+    hurried = Hurried(10)
+    hurried.window.arrived(4, 1.0)
+    hurried.window.arrived(1, 1.001)
+    hurried.window.acknowledged(5, 1.002)
+    hurried.window.arrived(4, 1.003)
+    assert [False, True, False] == [by_s == AT_ONCE_S for by_s in hurried.by_s]
 
 
-def test_a_few_devices_that_report_together_are_no_limit() -> None:
-    flight = Flight(1000)
-    held_back(flight, 5, 3 * STREAK)
-    assert 0 == flight.limit
+def test_a_window_of_one_message_is_full_with_each() -> None:
+    hurried = Hurried(1)
+    hurried.window.arrived(1, 1.0)
+    assert [AT_ONCE_S] == hurried.by_s
 
 
-def test_more_than_the_limit_in_flight_ends_it() -> None:
-    flight = Flight(1000)
-    held_back(flight, 20, 2 * STREAK)
-    flight.arrived(21, 100.0)
-    assert 0 == flight.limit
+def test_messages_at_qos_0_hurry_nobody() -> None:
+    hurried = Hurried()
+    hurried.window.arrived(0, 1.0)
+    hurried.window.acknowledged(0, 1.1)
+    assert [] == hurried.by_s
 
 
-def test_bursts_each_second_are_no_limit_although_equal() -> None:
-    flight, now = Flight(1000), 0.0
-    for _ in range(3 * STREAK):
-        flight.arrived(20, now)
-        flight.acknowledged(20, now + 0.02)
-        now += 1
-    assert 0 == flight.limit
+def test_it_finds_the_limit_of_the_broker() -> None:
+    window, now_s = Hurried().window, 0.0
+    for _ in range(STREAK + 5):
+        window.arrived(20, now_s := now_s + 0.001)
+        window.acknowledged(20, now_s := now_s + 0.02)
+    assert 20 == window.limit
 
 
-def test_a_stream_of_messages_that_commits_cut_into_equal_parts_is_no_limit() -> None:
-    flight, now = Flight(1000), 0.0
-    for _ in range(3 * STREAK):
-        for _ in range(20):
-            flight.arrived(1, now := now + 0.001)
-        flight.acknowledged(20, now + 0.0005)
-    assert 0 == flight.limit
+def held_up_s(window: int, rate: float, round_trip_s: float, interval_s: float, seconds: float) -> float:
+    """By how long a broker with this window is behind at the end, where a commit begins when hurried or by the interval."""
+    hurried = Hurried()
+    sent, unacknowledged, now_s, began_s = 0, 0, 0.0, 0.0
+    while now_s < seconds:
+        # The broker sends what it has and may: the next message, or nothing before the acknowledgements.
+        due_s = max(now_s, sent / rate) if unacknowledged < window else float("inf")
+        commit_s = min(hurried.by_s[-1], began_s + interval_s) if unacknowledged else float("inf")
+        if due_s <= commit_s:
+            now_s, sent, unacknowledged = due_s, sent + 1, unacknowledged + 1
+            hurried.window.arrived(1, now_s)
+        else:
+            hurried.window.acknowledged(unacknowledged, commit_s)
+            began_s, now_s, unacknowledged = commit_s, commit_s + round_trip_s, 0
+    return now_s - sent / rate
 
 
-def test_parts_of_many_sizes_are_no_limit() -> None:
-    flight, rng = Flight(1000), random.Random(1)
-    for _ in range(3 * STREAK):
-        held_back(flight, rng.randint(10, 500), 1)
-    assert 0 == flight.limit
+@settings(deadline=None)
+@given(
+    window=st.integers(1, 100),
+    load=st.floats(0.01, 0.8),
+    round_trip_s=st.floats(0.001, 0.02),
+    interval_s=st.sampled_from([0.5, 2.0, 10.0]),
+)
+@example(window=1, load=0.0625, round_trip_s=0.015625, interval_s=2.0)
+@example(window=1, load=0.12930359678809286, round_trip_s=0.01512490070543317, interval_s=0.5)
+@example(window=1, load=0.09480070432792488, round_trip_s=0.004319195872933348, interval_s=0.5)
+def test_a_broker_of_any_window_is_not_held_up_by_a_long_interval(
+    window: int, load: float, round_trip_s: float, interval_s: float
+) -> None:
+    """Whatever comes through with the shortest interval comes through with a longer one too."""
+    rate = load * window / (SHORTEST_QUIET_S + round_trip_s)
+    assert held_up_s(window, rate, round_trip_s, interval_s, 120) < 3 * LONGEST_S + 1 / rate

@@ -22,7 +22,8 @@ EVERYTHING = Plan(ALL)
 
 
 def sources_of(log: Log, registry: Registry | None = None, readiness: Readiness | None = None) -> Sources:
-    return Sources(log, registry or Registry(), readiness or Readiness(), Counters(), Clock())
+    registry = Registry() if registry is None else registry  # an empty one is false
+    return Sources(log, registry, readiness or Readiness(), Counters(), Clock())
 
 
 class Taken:

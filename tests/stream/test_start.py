@@ -15,7 +15,7 @@ from gateway.stream.plan import EARLIEST, Last, Plan, Since, Start
 from gateway.stream.start import position_of
 from gateway.stream.streams import Streams
 from tests.event_source import EventSource
-from tests.log.parts import ONE_A_SEGMENT, append, draft, open_log, until
+from tests.log.parts import ONE_A_SEGMENT, append, draft, lose, open_log, until
 from tests.stream.parts import sources_of
 
 
@@ -101,7 +101,7 @@ class TestSince:
 
     async def test_a_hole_further_on_is_told_where_it_is(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         log = await log_of(tmp_path, tail_bytes=1)
-        log._shelf.take(log._shelf.segments[2], "corrupt")
+        lose(log, 2)
         monkeypatch.setattr(log, "position_at", held_from(log.floor + 1, is_whole=False))
         source = await told(log, Plan(ALL, Since(20)))
         assert ["hello", "message", "gap", "message", "live"] == [event.type for event in source.events]

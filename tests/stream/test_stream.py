@@ -19,7 +19,7 @@ from gateway.stream.plan import Plan
 from gateway.stream.readiness import Readiness
 from gateway.stream.sources import Sources
 from tests.event_source import EventSource
-from tests.log.parts import ONE_A_SEGMENT, append, draft, open_log
+from tests.log.parts import ONE_A_SEGMENT, append, draft, lose, open_log
 from tests.stream.parts import blocks_of, sources_of, stream_of
 
 PACE = Http()
@@ -393,7 +393,7 @@ class TestLatest:
         start = log.head
         for value in range(4):
             await append(log, draft(value))
-        log._shelf.take(log._shelf.segments[2], "corrupt")
+        lose(log, 2)
         stream = Stream(sources_of(log), Plan(ALL, start, "latest"), Http())
         await stream.take_until("live")
         assert ["hello", "message", "gap", "message", "live"] == stream.types

@@ -1,1 +1,1 @@
-"""Whether a message says something new."""
+"""Whether a message was seen before, and says something new."""

@@ -1,134 +1,96 @@
-"""What we must still know of our session after a restart, because the session outlives us and the broker does not tell.
+"""Retained messages that came before: they come again whenever we subscribe, and are logged only when they say something new.
 
-* The filters that were granted: those that the configuration no longer names must be given up.
-* The retained messages that came: they come again whenever we subscribe, and are no news then.
-* The broker's count of messages that it dropped: what was added while we were away may have been for us.
-
-A small file, written as a whole. When it is missing or wrong, retained messages are logged once more. None of them is in
-it before it is in the log: what comes again after a kill would be taken for known, and be lost.
+Kept in `retained.json` over restarts, which a missing or damaged file costs one repetition. No message is in it before it is
+in the log: after a kill it would count as logged, and be lost.
 """
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from gateway.intake.repeats.receipts import content_hash
+from gateway.devices.device import DeviceState
+from gateway.reading import Reading
+from gateway.remembered import Remembered
+from gateway.state_file import StateFile
 
-_log = logging.getLogger(__name__)
-
-MAX_CUTS_FOR_ASKING = 2
-"""One break may be chance."""
+VERSION = 1
+"""Of `retained.json`. Before it, its content stood in `session.json`, which had no version."""
 
 MAX_RETAINED = 20_000
-"""Topics whose retained message is remembered; then the memory starts anew, at the price of a repetition."""
+"""Topics whose retained message is remembered; the one that was remembered first is forgotten, and logged once more."""
 
 
 class _Stored(msgspec.Struct):
+    """``retained`` has the content hash by topic."""
+
     broker: str
     client_id: str
-    filters: dict[str, int] = {}
+    version: int = VERSION
     retained: dict[str, int] = {}
-    dropped: int | None = None
-    cut_for_asking: int = 0
 
 
-class Remembered:
-    """Of the session ``client_id`` at ``broker``; what another one left behind counts for nothing."""
+class Retained:
+    """Content hashes by topic, of the session ``client_id`` at ``broker``; those of another session count for nothing.
 
-    def __init__(self, path: Path, broker: str, client_id: str) -> None:
-        self._path = path
-        self._stored = _load(path, broker, client_id) or _Stored(broker, client_id)
-        self._is_dirty = False
-        # Retained messages on their way into the log: content hash by topic, at most `MAX_RETAINED`.
-        self._uncommitted: dict[str, int] = {}
-        # The event loop writes filters at once, the writer's thread all else.
-        self._writing = threading.Lock()
-        self._is_failing = False
+    ``folder`` is `log.folder`. Raises DataError when a newer gateway has written there.
+    """
 
-    @property
-    def filters(self) -> dict[str, int]:
-        """Topic filters and their QoS, as granted."""
-        return self._stored.filters
+    def __init__(self, folder: Path, broker: str, client_id: str) -> None:
+        self._broker, self._client_id = broker, client_id
+        self._file = StateFile(folder / "retained.json", VERSION)
+        self._logged: Remembered[str, int] = Remembered(MAX_RETAINED)
+        # On their way into the log.
+        self._uncommitted: Remembered[str, int] = Remembered(MAX_RETAINED)
+        stored = self._file.read(_Stored) or self._of_before_versions(folder)
+        if stored is not None and (stored.broker, stored.client_id) == (broker, client_id):
+            for topic, hashed in stored.retained.items():
+                self._logged.remember(topic, hashed)
+        if write := self.changes():
+            write()
 
-    @filters.setter
-    def filters(self, filters: dict[str, int]) -> None:
-        """Written at once: it changes rarely, and what is not known cannot be given up."""
-        self._stored.filters, self._is_dirty = filters, True
-        if save := self.changes():
-            save()
+    def _of_before_versions(self, folder: Path) -> _Stored | None:
+        stored = StateFile(folder / "session.json", VERSION).read(_Stored, newest=0)
+        if stored is not None:
+            # To be written at once: the next `session.json` will be without it.
+            self._file.changed()
+        return stored
 
-    def dropped_since(self, count: int) -> int:
-        """How many messages the broker dropped since its last word, by its own ``count``, which begins anew with it.
+    def came_before(self, topic: str, hashed: int) -> bool:
+        """Whether the retained message of this topic with this content hash is logged, or on its way into the log.
 
-        0 at the first word ever: nobody knows since when it counts.
+        If not, say `committed` when it is in the log.
         """
-        before, self._stored.dropped = self._stored.dropped, count
-        self._is_dirty = self._is_dirty or count != before
-        if before is None:
-            return 0
-        return count - before if count >= before else count
-
-    @property
-    def may_ask_for_dropped(self) -> bool:
-        """Whether to ask for that count: not where the broker broke the connection each time."""
-        return self._stored.cut_for_asking < MAX_CUTS_FOR_ASKING
-
-    def was_cut_for_asking(self) -> None:
-        """The connection broke before the answer came."""
-        self._stored.cut_for_asking += 1
-        self._is_dirty = True
-
-    def is_repeated(self, topic: str, payload: bytes) -> bool:
-        """Whether this very retained message came before; if not, say `was_committed` when it is in the log."""
-        hashed = content_hash(topic, payload)
-        if hashed == (self._uncommitted.get(topic) or self._stored.retained.get(topic)):
+        if hashed == (self._uncommitted.get(topic) or self._logged.get(topic)):
             return True
-        _put(self._uncommitted, topic, hashed)
+        self._uncommitted.remember(topic, hashed)
         return False
 
-    def was_committed(self, topic: str, payload: bytes) -> None:
-        """This retained message is in the log, and no news from now on, not after a restart either."""
-        hashed = content_hash(topic, payload)
+    def committed(self, topic: str, hashed: int) -> None:
+        """This retained message is in the log, and says nothing new from now on, also after a restart."""
         if self._uncommitted.get(topic) == hashed:
             del self._uncommitted[topic]
-        _put(self._stored.retained, topic, hashed)
-        self._is_dirty = True
+        self._logged.remember(topic, hashed)
+        self._file.changed()
 
     def changes(self) -> Callable[[], None] | None:
-        """What writes the file, on whatever thread; None when nothing has changed since it was written."""
-        return self._save if self._is_dirty else None
-
-    def _save(self) -> None:
-        """Write what is known now. When that fails it stays to be written, and is told once."""
-        with self._writing:
-            self._is_dirty = False
-            try:
-                fresh = self._path.with_suffix(".new")
-                fresh.write_bytes(msgspec.json.encode(self._stored))
-                fresh.replace(self._path)
-            except OSError as error:
-                self._is_dirty = True
-                if not self._is_failing:
-                    _log.warning("the broker's session cannot be remembered in %s: %s", self._path, error.strerror)
-                self._is_failing = True
-            else:
-                self._is_failing = False
+        """What writes the file, on any thread; None when nothing has changed since it was written."""
+        return self._file.changes(
+            lambda: _Stored(
+                self._broker, self._client_id, retained=dict(self._logged)
+            )  # a copy: it is written elsewhere
+        )
 
 
-def _put(retained: dict[str, int], topic: str, hashed: int) -> None:
-    if len(retained) >= MAX_RETAINED and topic not in retained:
-        retained.clear()
-    retained[topic] = hashed
+def says_nothing_new(reading: Reading, state: DeviceState | None) -> bool:
+    """Whether a retained reading holds only what is known of its device already.
 
-
-def _load(path: Path, broker: str, client_id: str) -> _Stored | None:
-    try:
-        stored = msgspec.json.decode(path.read_bytes(), type=_Stored)
-    except (OSError, msgspec.DecodeError):
-        return None
-    return stored if (stored.broker, stored.client_id) == (broker, client_id) else None
+    That is so where the broker kept what had come live, and we subscribed again.
+    """
+    if state is None:
+        return False
+    known = [state.values.get(metric) for metric in reading.values]
+    is_same = [latest.value if latest else None for latest in known] == list(reading.values.values())
+    return is_same and all(latest and reading.measured_at_ms in (None, latest.at) for latest in known)

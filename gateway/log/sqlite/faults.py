@@ -1,4 +1,4 @@
-"""What can go wrong with the log's files, by what must be done about it. Knows SQLite's errors, and speaks no SQL."""
+"""What can go wrong with the segments' files, by what must be done about it. Knows SQLite's errors, and no SQL."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gateway.errors import LogError
+from gateway.log.store import FullError, UnavailableError
 
 FULL_BYTES = 65_536
 """With less than this left a failed write means a full disk: SQLite then reports its shared memory file as an I/O error."""
@@ -24,21 +25,17 @@ class DamagedError(LogError):
     """The file is no sound segment: it is set aside, and its range becomes a gap."""
 
 
-class FullError(LogError):
-    """The disk is full: only unlinking a segment helps, DELETE would fail too."""
-
-
-class StorageError(LogError):
-    """The file cannot be read or written for another reason (permissions, too many open files): tried again later."""
-
-
 @contextmanager
 def translated_os(doing: str) -> Iterator[None]:
-    """The system's errors as ours; ``doing`` says what was being done."""
+    """The system's errors as ours; ``doing`` says what was being done.
+
+    On a full disk only unlinking a segment helps: DELETE would fail too. Other reasons (permissions, too many open files)
+    pass, so the same work is tried again later.
+    """
     try:
         yield
     except OSError as error:
-        kind = FullError if error.errno in {errno.ENOSPC, errno.EDQUOT} else StorageError
+        kind = FullError if error.errno in {errno.ENOSPC, errno.EDQUOT} else UnavailableError
         raise kind(f"{doing}: {error.strerror}") from error
 
 
@@ -57,7 +54,7 @@ def translated_sqlite(doing: str, path: Path) -> Iterator[None]:
             raise DamagedError(message) from error
         if code == sqlite3.SQLITE_FULL or (code & 0xFF == sqlite3.SQLITE_IOERR and _is_full(path)):
             raise FullError(f"{doing} {path}: the disk is full") from error
-        raise StorageError(message) from error
+        raise UnavailableError(message) from error
 
 
 def _is_full(path: Path) -> bool:

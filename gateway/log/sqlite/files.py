@@ -1,6 +1,6 @@
 """Segments as files: their names, their sizes, and what is known of them without opening them. No SQL here.
 
-A segment belongs to one life of the log and is named after its first number, so what it may hold is known even when it
+A segment belongs to one opening of the log and is named after its first number. So what it may hold is known even when it
 cannot be read: the numbers from its name on, at most ``MAX_ENTRIES`` of them.
 """
 
@@ -32,7 +32,11 @@ class Seam(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What the shelf needs to know of a segment. Its seams come before its entries; the last one leads to ``first``."""
+    """What the shelf needs to know of a segment. Its seams come before its entries; the last one leads to ``first``.
+
+    ``is_ordered`` is False where the wall clock was set back while it grew, so that ``received_at_ms`` is not in order.
+    ``before_ms`` is when the newest entry before the segment arrived: 0 where there was none, None where that is not known.
+    """
 
     path: Path
     first: int
@@ -41,6 +45,8 @@ class Facts(NamedTuple):
     last_received_at_ms: int
     seams: tuple[Seam, ...]
     bytes: int
+    is_ordered: bool = True
+    before_ms: int | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -59,10 +65,16 @@ def first_of(path: Path) -> int | None:
     return int(name) if name != path.name and name.isascii() and name.isdecimal() and len(name) == 16 else None
 
 
+def listed(folder: Path) -> list[Path]:
+    """All segments of a folder in order; none where there is no folder."""
+    with translated_os(f"reading {folder}"):
+        return sorted(path for path in folder.iterdir() if first_of(path) is not None) if folder.is_dir() else []
+
+
 def paths_in(folder: Path) -> list[Path]:
     """All segments of a folder in order. Removes what a kill in the middle of `remove` left beside those that are gone."""
+    paths = listed(folder)
     with translated_os(f"reading {folder}"):
-        paths = sorted(path for path in folder.iterdir() if first_of(path) is not None)
         names = {path.name for path in paths}
         for side in SIDES:
             for file in folder.glob(f"*{SUFFIX}{side}"):
@@ -84,7 +96,7 @@ def bytes_on_disk(path: Path) -> int:
 
 
 def remove(path: Path) -> None:
-    """Unlink a segment, the file itself first: nobody can open it without its write-ahead log then."""
+    """Unlink a segment, the file itself first, so that nobody can open it without its write-ahead log."""
     with translated_os(f"removing {path}"):
         for file in _files(path):
             file.unlink(missing_ok=True)

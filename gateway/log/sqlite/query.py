@@ -1,4 +1,4 @@
-"""What is asked of a segment on disk: its entries, numbers, times, marks and facts, and whether it is sound.
+"""What is asked of a segment on disk: its entries, numbers, times, receipts and facts, and whether it is sound.
 
 Functions here block; they run in a reader's thread, or before there is one while the log opens, never on the event loop.
 """
@@ -15,9 +15,10 @@ from typing import Any, Literal, NamedTuple, get_args
 import msgspec
 
 from gateway.frame import entry_frame
+from gateway.log.sqlite import schema
 from gateway.log.sqlite.faults import DamagedError, translated_sqlite
 from gateway.log.sqlite.files import MAX_ENTRIES, Facts, Seam, bytes_on_disk, first_of
-from gateway.reading import Entry, Kind, Wanted
+from gateway.reading import ANY, Entry, Kind, Wanted
 from gateway.selection import Selection
 
 SCAN_ENTRIES = 32_000
@@ -27,6 +28,7 @@ READ_CACHE_KB = 256
 """Of a reader, who comes by each page once: SQLite's 2 MB would have to be got from the system for each read."""
 
 _KINDS: dict[bytes, Kind] = {kind.encode(): kind for kind in get_args(Kind)}
+_KNOWN = f"kind IN ({', '.join(repr(kind) for kind in get_args(Kind))})"
 
 
 def _connect(path: Path, mode: Literal["ro", "rw"]) -> sqlite3.Connection:
@@ -54,15 +56,16 @@ def facts(path: Path) -> Facts | None:
     """
     first = first_of(path) or 0
     with translated_sqlite("reading", path), closing(_connect(path, "rw")) as connection:
-        if not connection.execute("SELECT name FROM sqlite_master WHERE name = 'packet'").fetchone():
+        if not schema.is_whole(connection):
             return None
         oldest = connection.execute("SELECT seq, received_at_ms FROM entry ORDER BY seq LIMIT 1").fetchone()
         newest = connection.execute("SELECT seq, received_at_ms FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
         seams = tuple(Seam(*row) for row in connection.execute("SELECT after, next FROM seam ORDER BY next"))
+        is_ordered, before_ms = schema.is_ordered(connection), schema.before_ms(connection)
     begin, end = oldest or (first, 0), newest or (first - 1, 0)
     if not seams or seams[-1].next != first or begin[0] < first or end[0] >= first + MAX_ENTRIES:
         raise DamagedError(f"reading {path}: its numbers do not fit its name")
-    return Facts(path, first, end[0], begin[1], end[1], seams, bytes_on_disk(path))
+    return Facts(path, first, end[0], begin[1], end[1], seams, bytes_on_disk(path), is_ordered, before_ms)
 
 
 @contextmanager
@@ -81,26 +84,16 @@ def _must_exist(path: Path) -> None:
         raise DamagedError(f"reading {path}: the file is gone")
 
 
-def packets(path: Path, at_least: int) -> list[bytes]:
-    """The newest packet marks, newest batch first: enough whole batches for ``at_least`` bytes, if there are.
-
-    Those of commits without an entry come from a table of their own, and belong behind the entry that was newest then.
-    """
+def receipts(path: Path, at_least: int) -> list[bytes]:
+    """The newest receipts, newest batch first: enough whole batches for ``at_least`` bytes, if there are."""
     batches: list[bytes] = []
     with _reading(path) as connection:
-        for _after, _batch, marks in connection.execute(_MARKS):
-            batches.append(marks)
-            at_least -= len(marks)
+        for _after, _batch, found in connection.execute(schema.receipts_query(connection)):
+            batches.append(found)
+            at_least -= len(found)
             if at_least <= 0:
                 break
     return batches
-
-
-_MARKS = """
-    SELECT seq AS after, 0 AS batch, marks FROM entry WHERE marks IS NOT NULL
-    UNION ALL SELECT coalesce(after, 0), batch, marks FROM packet
-    ORDER BY after DESC, batch DESC
-"""
 
 
 class _Where(NamedTuple):
@@ -123,15 +116,24 @@ def _where(selection: Selection) -> _Where:
     return _Where(f"AND ({' OR '.join([names, *['device GLOB ?'] * len(globs)])})", [*sorted(selection.names), *globs])
 
 
-_ANY = Wanted()
-
 _GLOB_SIGN = re.compile(r"[?\[]")
 """Means something in SQLite's GLOB and nothing in ours, which knows `*` alone (sqlite.org/lang_expr.html#glob)."""
 
 _SELECT = "SELECT seq, kind, device, received_at_ms, data FROM entry"
 
 
-def read(path: Path, after: int, until: int, selection: Selection, limit: int) -> tuple[list[Entry], int]:
+class Found(NamedTuple):
+    """What one read found: entries, the position reached, and the number of entries of a kind that we do not know.
+
+    Those were written by a newer gateway. They are left out, and their segment stays: the others in it are sound.
+    """
+
+    entries: list[Entry]
+    position: int
+    unknown: int
+
+
+def read(path: Path, after: int, until: int, selection: Selection, limit: int) -> Found:
     """Up to ``limit`` entries of ``selection`` with ``after < seq <= until``, and the position reached.
 
     Looks at all of that range where few entries fit; the caller keeps it short, to `SCAN_ENTRIES` at most.
@@ -142,8 +144,16 @@ def read(path: Path, after: int, until: int, selection: Selection, limit: int) -
         # Bytes, because a frame is bytes: else each text would be decoded and encoded again.
         connection.text_factory = bytes
         rows = connection.execute(query, [after, until, *where.patterns, limit]).fetchall()
-    entries = _entries(rows, path)
-    return entries, entries[-1].seq if len(entries) == limit else until
+    known = [row for row in rows if row[1] in _KINDS or not _is_name(row[1])]
+    return Found(_entries(known, path), rows[-1][0] if len(rows) == limit else until, len(rows) - len(known))
+
+
+def _is_name(kind: object) -> bool:
+    """Whether this may be a kind of a newer gateway; all else is damage."""
+    return isinstance(kind, bytes) and _NAME.fullmatch(kind) is not None
+
+
+_NAME = re.compile(rb"[a-z][a-z0-9_]{0,31}")
 
 
 def _entries(rows: list[tuple[Any, ...]], path: Path) -> list[Entry]:
@@ -164,9 +174,12 @@ def _entries(rows: list[tuple[Any, ...]], path: Path) -> list[Entry]:
 def position_before(path: Path, received_at_ms: int) -> int | None:
     """The number of the newest entry that arrived before that time, or None when all of the segment came later.
 
-    By bisection, because ``received_at_ms`` never decreases within the log.
+    By bisection where arrivals are in order; where the wall clock was set back, by a walk from the newest entry.
     """
     with _reading(path) as connection:
+        if not schema.is_ordered(connection):
+            row = connection.execute(_NEWEST_BEFORE, [received_at_ms]).fetchone()
+            return int(row[0]) if row else None
         # Two queries: SQLite finds min and max of one query by a walk over all rows (sqlite.org/optoverview.html#minmax).
         low, high = connection.execute("SELECT (SELECT min(seq) FROM entry), (SELECT max(seq) FROM entry)").fetchone()
         found = None
@@ -182,13 +195,16 @@ def position_before(path: Path, received_at_ms: int) -> int | None:
     return found
 
 
-def numbers(path: Path, after: int, until: int, selection: Selection, wanted: Wanted = _ANY) -> list[int]:
+_NEWEST_BEFORE = "SELECT seq FROM entry WHERE received_at_ms < ? ORDER BY seq DESC LIMIT 1"
+
+
+def numbers(path: Path, after: int, until: int, selection: Selection, wanted: Wanted = ANY) -> list[int]:
     """Those of the ``wanted`` entries of ``selection`` with ``after < seq <= until``, in order.
 
     The caller keeps the range short. Forward, because systems read ahead in files only that way.
     """
     where, counts = _where(selection), _counts(wanted)
-    query = f"SELECT seq FROM entry WHERE seq > ? AND seq <= ? {where.text} {counts.text} ORDER BY seq"  # noqa: S608
+    query = f"SELECT seq FROM entry WHERE seq > ? AND seq <= ? AND {_KNOWN} {where.text} {counts.text} ORDER BY seq"  # noqa: S608
     with _reading(path) as connection:
         rows = connection.execute(query, [after, until, *where.patterns, *counts.patterns]).fetchall()
     return [seq for (seq,) in rows]

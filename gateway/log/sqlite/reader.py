@@ -15,7 +15,7 @@ from gateway.log.sqlite import query
 from gateway.log.sqlite.faults import DamagedError
 from gateway.log.sqlite.files import Facts
 from gateway.log.sqlite.shelf import Shelf
-from gateway.reading import Page, Place, Wanted
+from gateway.reading import Gap, Page, Place, Wanted
 from gateway.remembered import Remembered
 from gateway.selection import Selection
 
@@ -26,34 +26,44 @@ THREADS = 2
 """Replays beyond that wait in line, so that many at once cannot starve the loop of the GIL."""
 
 FIRST_LOOK, LOOK_GROWTH = 500, 2
-"""Entries that a stream's first read looks at, 0.1 ms, so that its first reading comes soon however long the log is; the
-reads that go on from there look at so many times more each, up to `query.SCAN_ENTRIES`. A reader that has left by then
+"""Entries that a stream's first read looks at: 0.1 ms, so that its first reading comes soon however long the log is. Each
+read that goes on from there looks at ``LOOK_GROWTH`` times more, up to `query.SCAN_ENTRIES`. A reader that has left by then
 costs no more than it got."""
 
 MAX_LOOKS = 4096
-"""Places remembered where reads may go on; one that is forgotten begins with a small look again."""
+"""Places remembered where reads may go on; one that is forgotten begins with `FIRST_LOOK` again."""
 
 RETRY_S = 0.5
 """Pause of a stream whose segment could not be opened."""
 
 
 class Reader:
-    """What proves damaged is handed to ``discard``; afterwards the shelf tells what is missing."""
+    """Reads what the shelf holds. What proves damaged goes to ``discard``; afterwards the shelf tells what is missing."""
 
     def __init__(self, shelf: Shelf, counters: Counters, discard: Callable[[Facts], Awaitable[None]]) -> None:
         self._shelf, self._counters, self._discard = shelf, counters, discard
         self._threads = ThreadPoolExecutor(THREADS, "log-reader")
-        # How far to look, by where a read ended: so nobody who reads needs to know.
+        # How far to look, by where a read ended: so whoever reads need not know.
         self._looks: Remembered[tuple[Selection, int], int] = Remembered(MAX_LOOKS)
 
-    async def page(self, after: int, selection: Selection, limit: int) -> Page | None:
+    async def read(self, after: int, selection: Selection, limit: int) -> Page | Gap:
+        """One page, or the gap that lies at the position; as `Store.read`."""
+        while True:
+            gap = self._shelf.span.gap_at(after)
+            if gap is not None:
+                return gap
+            page = await self._page(after, selection, limit)
+            if page is not None:
+                return page
+
+    async def _page(self, after: int, selection: Selection, limit: int) -> Page | None:
         """One page from the first segment that has entries after the position; None when the shelf changed meanwhile."""
         facts = self._shelf.first_after(after)
         if facts is None:
             return Page([], after)
         hole = self._shelf.next_hole(after)
         if hole is not None and hole < facts.first:
-            # Behind a life that is there lies one that is not: the next read begins in the hole and is told.
+            # Between here and the next segment entries are missing: the next read begins in the hole and is told.
             return Page([], hole)
         self._counters.reads_total["segments"] += 1
         look = self._looks.get((selection, after), FIRST_LOOK)
@@ -67,8 +77,9 @@ class Reader:
             # The file cannot be opened (permissions, too many open files): the stream waits, it loses nothing.
             await asyncio.sleep(RETRY_S)
             return Page([], after)
-        self._looks.remember((selection, found[1]), min(look * LOOK_GROWTH, query.SCAN_ENTRIES))
-        return Page(*found)
+        self._counters.unknown_entries_total += found.unknown
+        self._looks.remember((selection, found.position), min(look * LOOK_GROWTH, query.SCAN_ENTRIES))
+        return Page(found.entries, found.position)
 
     async def _ask(self, facts: Facts, work: Callable[[], _T]) -> _T | None:
         """The answer of a segment, or None when it has none to give now."""
@@ -84,20 +95,23 @@ class Reader:
         return None
 
     async def position_at(self, received_at_ms: int) -> Place:
-        """The position after which lies everything that arrived at that time or later, and whether all of it is held."""
-        position = await self._position_at(received_at_ms)
-        return Place(position, position > self._shelf.floor)
-
-    async def _position_at(self, received_at_ms: int) -> int:
+        """Where a time lies; as `Store.position_at`."""
         for facts in reversed(self._shelf.segments):
-            if not facts.is_empty and facts.first_received_at_ms < received_at_ms:
-                if facts.last_received_at_ms < received_at_ms:
-                    return facts.last
-                found = await self._ask(facts, partial(query.position_before, facts.path, received_at_ms))
-                return found if found is not None else facts.first - 1
-        return self._shelf.floor
+            if facts.is_empty:
+                continue
+            if facts.is_ordered and facts.last_received_at_ms < received_at_ms:
+                return Place(facts.last, is_whole=True)
+            if facts.is_ordered and facts.first_received_at_ms >= received_at_ms:
+                continue
+            found = await self._ask(facts, partial(query.position_before, facts.path, received_at_ms))
+            if found is not None:
+                return Place(found, is_whole=True)
+            if facts.is_ordered:
+                return Place(facts.first - 1, is_whole=False)  # it cannot be read: its first entry arrived before
+        before_ms = self._shelf.segments[0].before_ms
+        return Place(self._shelf.span.floor, before_ms is not None and before_ms < received_at_ms)
 
-    async def oldest_of(self, selection: Selection, count: int, end: int, wanted: Wanted, after: int = 0) -> int | None:
+    async def oldest_of(self, selection: Selection, count: int, end: int, wanted: Wanted, after: int) -> int | None:
         """The number of the oldest of the newest ``count`` entries up to ``end``; None when fewer are held above ``after``.
 
         Only entries that are ``wanted`` count. A long log is searched in short looks, between which others have their turn.

@@ -1,8 +1,8 @@
-"""Which segments are held, and what a position can still ask of them. Pure: knows files by their `Facts` alone.
+"""Which segments are held, and what is missing between them. Pure: knows files by their `Facts` alone.
 
-Each segment begins with seams and goes on with its entries. So a walk along the shelf finds all that is missing:
+Each segment begins with seams and goes on with its entries. So a walk along the segments finds all that is missing:
 
-* inside a seam lie numbers of a life whose last entries did not survive: whoever stands there is told ``lost``;
+* inside a seam lie numbers of an opening whose last entries did not survive: whoever stands there is told ``lost``;
 * where a seam begins above the end of what is held before it, entries are missing (a damaged or deleted segment): whoever
   stands at that end, or comes to it, is told ``corrupt``.
 """
@@ -10,41 +10,28 @@ Each segment begins with seams and goes on with its entries. So a walk along the
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import NamedTuple
 
 from gateway.log.sqlite.files import Facts
-from gateway.reading import Gap, GapReason
-
-
-class _Zone(NamedTuple):
-    """Positions from ``low`` to ``high`` that miss entries which are gone; reading goes on at ``high + 1``."""
-
-    low: int
-    high: int
-    reason: GapReason
+from gateway.log.store import Hole, Span
+from gateway.reading import GapReason
 
 
 class Shelf:
-    """The held segments in order, at least one, the newest last; and the zones between them that are missing."""
+    """The held segments in order, at least one, the newest last; and the holes between them."""
 
     def __init__(self, segments: list[Facts], floor_reason: GapReason = "expired") -> None:
         self.segments = segments
-        self.floor_reason = floor_reason
-        self._zones = _zones(segments)
+        self._floor_reason = floor_reason
+        self._holes = _holes(segments)
 
     @property
-    def floor(self) -> int:
-        """The position after which everything that lies in no zone is held."""
-        return self.segments[0].seams[0].after
-
-    @property
-    def whole_from(self) -> int:
-        """The position after which everything is held: the end of the newest hole, or the floor."""
-        return max([self.floor, *(zone.high + 1 for zone in self._zones if zone.reason == "corrupt")])
+    def span(self) -> Span:
+        """What is held, as it is told; the end of the newest segment is the head."""
+        return Span(self.segments[0].seams[0].after, self.newest.last, self._floor_reason, self._holes)
 
     @property
     def newest(self) -> Facts:
-        """The segment that takes the next entries; its last number is the head."""
+        """The segment that takes the next entries."""
         return self.segments[-1]
 
     @property
@@ -64,59 +51,57 @@ class Shelf:
                 return
         if facts.first > self.newest.first:
             self.segments.append(facts)
-            self._zones = _zones(self.segments)
+            self._holes = _holes(self.segments)
 
-    def take(self, facts: Facts, reason: GapReason) -> None:
-        """Forget a segment, never the only one; the floor rises when it was the oldest, else its range becomes a zone."""
+    def remove(self, facts: Facts, reason: GapReason) -> None:
+        """Forget a segment, never the only one; the floor rises when it was the oldest, else its range becomes a hole."""
         kept = [held for held in self.segments if held.path != facts.path]
         if not kept or len(kept) == len(self.segments):
             return
         if kept[0] is not self.segments[0]:
-            self.floor_reason = reason
+            self._floor_reason = reason
         self.segments = kept
-        self._zones = _zones(kept)
-
-    def gap_at(self, position: int, head: int) -> Gap | None:
-        """What a stream at ``position`` must be told before it may read on, or None."""
-        if position > head:
-            return Gap(position, self.floor, head, "ahead")
-        if position < self.floor:
-            return Gap(position, self.floor, head, self.floor_reason)
-        place = bisect_right(self._zones, position, key=lambda zone: zone.low) - 1
-        if place >= 0 and position <= self._zones[place].high:
-            return Gap(position, self._zones[place].high + 1, head, self._zones[place].reason)
-        return None
+        self._holes = _holes(kept)
 
     def next_hole(self, position: int) -> int | None:
-        """Where the first hole behind ``position`` begins: nobody may read past it without a word."""
-        return next((zone.low for zone in self._zones if zone.low > position and zone.reason == "corrupt"), None)
+        """Where the first hole behind ``position`` begins that hides entries: nobody may read past it without being told."""
+        return next((hole.low for hole in self._holes if hole.low > position and hole.reason == "corrupt"), None)
 
     def first_after(self, position: int) -> Facts | None:
         """The oldest segment that may hold entries after ``position``."""
         place = bisect_right(self.segments, position, key=lambda facts: facts.last)
         return self.segments[place] if place < len(self.segments) else None
 
-    def expired(self, max_bytes: int, oldest_ms: int) -> list[Facts]:
-        """The segments that retention takes now: never the newest, and always from the old end."""
-        total, gone = self.bytes, []
+    def expired(self, max_bytes: int, oldest_ms: int, now_ms: int) -> list[Facts]:
+        """The segments that retention removes now: never the newest, and always from the old end.
+
+        Those above ``max_bytes`` in all, and those whose newest entry arrived before ``oldest_ms``. A segment that ended
+        later than ``now_ms`` was written while the wall clock was ahead, so its time says nothing: it goes when the next
+        one does whose time can be true.
+        """
+        total, gone, doubtful = self.bytes, list[Facts](), list[Facts]()
         for facts in self.segments[:-1]:
-            if total <= max_bytes and facts.last_received_at_ms >= oldest_ms:
+            if total > max_bytes or facts.last_received_at_ms < oldest_ms:
+                gone += [*doubtful, facts]
+                doubtful.clear()
+            elif facts.last_received_at_ms > now_ms:
+                doubtful.append(facts)
+            else:
                 break
             total -= facts.bytes
-            gone.append(facts)
         return gone
 
 
-def _zones(segments: list[Facts]) -> list[_Zone]:
+def _holes(segments: list[Facts]) -> tuple[Hole, ...]:
     """In order and without overlap."""
-    zones: list[_Zone] = []
+    holes: list[Hole] = []
     end = segments[0].seams[0].after
     for facts in segments:
         for seam in facts.seams:
             if seam.after > end:
-                zones.append(_Zone(end, seam.next - 2, "corrupt"))
+                holes.append(Hole(end, seam.next - 2, "corrupt"))
             else:
-                zones.append(_Zone(max(seam.after, end) + 1, seam.next - 2, "lost"))
+                holes.append(Hole(max(seam.after, end) + 1, seam.next - 2, "lost"))
             end = max(end, seam.next - 1)
         end = max(end, facts.last)
-    return [zone for zone in zones if zone.low <= zone.high]
+    return tuple(hole for hole in holes if hole.low <= hole.high)

@@ -1,4 +1,4 @@
-"""What an earlier life left in the log's folder: sound segments, damaged ones, and those that never began. Blocks."""
+"""What earlier openings left in the log's folder: sound segments, damaged ones, and those that never began. Blocks."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from gateway.errors import LogError
 from gateway.log.sqlite import files, query
 from gateway.log.sqlite.faults import DamagedError
 from gateway.log.sqlite.files import MAX_ENTRIES, Facts
-from gateway.log.tail import Tail, bytes_of
+from gateway.log.store import RECEIPT_BYTES, Recent
+from gateway.log.tail import bytes_of
 from gateway.reading import Entry
 from gateway.selection import ALL
 
 _log = logging.getLogger(__name__)
 
-FILL_ENTRIES = 20_000
-"""Entries that the tail begins with at most: 50 ms of the start, and streams that return after a restart find theirs."""
+RECENT_ENTRIES = 20_000
+"""Entries that an opening reads at most: 50 ms of the start, and streams that return after a restart find theirs in memory."""
 
-FILL_PAGE = 1_000
-"""Entries read at once: what large ones take above the tail's bytes is bounded by it."""
+RECENT_PAGE = 1_000
+"""Entries read at once: what large ones take above the wanted bytes is bounded by it."""
 
 
 class Survey(NamedTuple):
@@ -41,7 +42,7 @@ def survey(folder: Path) -> Survey:
     """Look at all segments, from the newest; set damaged ones aside, and remove what a kill left half begun.
 
     Only the newest with entries is checked whole; the others when they are read.
-    Raises StorageError for a file that is there but cannot be opened.
+    Raises UnavailableError for a file that is there but cannot be opened.
     """
     sound: list[Facts] = []
     damaged: list[str] = []
@@ -65,49 +66,52 @@ def survey(folder: Path) -> Survey:
     return Survey(sound, damaged, last)
 
 
-def newest_packets(held: list[Facts], at_least: int) -> bytes:
-    """The newest stored packet marks, oldest first; from as many segments as ``at_least`` bytes need."""
+def newest_receipts(held: list[Facts], at_least: int) -> bytes:
+    """The newest receipts, oldest first; from as many segments as ``at_least`` bytes need."""
     batches: list[bytes] = []
     for facts in reversed(held):
         if at_least <= 0:
             break
         try:
-            found = query.packets(facts.path, at_least)
+            found = query.receipts(facts.path, at_least)
         except LogError as error:
             _log.warning("%s", error)
             continue
         batches += found
         at_least -= sum(map(len, found))
-    return b"".join(reversed(batches))
+    return _without_copies(b"".join(reversed(batches)))
 
 
-def filled_tail(held: list[Facts], whole_from: int, max_bytes: int) -> Tail:
-    """A tail with the newest entries that are held, at most `FILL_ENTRIES`.
+def _without_copies(receipts: bytes) -> bytes:
+    """A run with the newest of equal receipts only: each segment begins with copies of those before it."""
+    each = [receipts[at : at + RECEIPT_BYTES] for at in range(0, len(receipts), RECEIPT_BYTES)]
+    return b"".join(reversed(dict.fromkeys(reversed(each))))
 
-    It reaches back to ``whole_from`` at most: in a tail there may be no hole.
+
+def recent(held: list[Facts], whole_from: int, max_bytes: int) -> Recent:
+    """The newest entries that are held, at most `RECENT_ENTRIES`, and about ``max_bytes`` in memory.
+
+    They reach back to ``whole_from`` at most, so that no hole lies among them.
     """
-    floor, pages, size, count = held[-1].last, list[list[Entry]](), 0, 0
+    after, pages, size, count = held[-1].last, list[list[Entry]](), 0, 0
     for path, lower, upper in _pages_back(held, whole_from):
-        if size >= max_bytes or count >= FILL_ENTRIES:
+        if size >= max_bytes or count >= RECENT_ENTRIES:
             break
         try:
-            page, _ = query.read(path, lower, upper, ALL, FILL_PAGE)
+            page = query.read(path, lower, upper, ALL, RECENT_PAGE).entries
         except LogError as error:
             _log.warning("%s", error)  # a stream that comes there finds it again, and it is set aside then
             break
         pages.append(page)
-        floor, size, count = lower, size + sum(map(bytes_of, page)), count + len(page)
+        after, size, count = lower, size + sum(map(bytes_of, page)), count + len(page)
     else:
-        floor = whole_from
-    tail = Tail(floor, max_bytes)
-    for page in reversed(pages):
-        tail.add(page)
-    return tail
+        after = whole_from
+    return Recent(after, [entry for page in reversed(pages) for entry in page])
 
 
 def _pages_back(held: list[Facts], whole_from: int) -> Iterator[tuple[Path, int, int]]:
-    """Ranges of at most `FILL_PAGE` entries, the newest first: a segment, the position before it, and its last number."""
+    """Ranges of at most `RECENT_PAGE` entries, the newest first: a segment, the position before it, and its last number."""
     for facts in reversed(held):
         bottom = max(facts.first - 1, whole_from)
-        for upper in range(facts.last, bottom, -FILL_PAGE):
-            yield facts.path, max(bottom, upper - FILL_PAGE), upper
+        for upper in range(facts.last, bottom, -RECENT_PAGE):
+            yield facts.path, max(bottom, upper - RECENT_PAGE), upper

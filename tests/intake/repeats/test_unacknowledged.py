@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.intake.repeats.unacknowledged import Returning
+from gateway.intake.repeats.unacknowledged import Unacknowledged
 from gateway.reading import Message
 from tests.conftest import GatewayProcess, free_port, need, wait_until
 from tests.crash.proxy import Proxy
@@ -22,64 +22,64 @@ def message(text: str, packet_id: int = 1, qos: int = 1, *, retain: bool = False
 
 
 def test_what_was_not_acknowledged_is_expected_again_in_its_order() -> None:
-    returning = Returning()
-    first = returning.delivered([message("1"), message("2")])
-    returning.delivered([message("3"), message("4")])
-    returning.acknowledged(first)
-    returning.begin(resumed=True)
-    assert [True, True, False] == [returning.is_expected(message(text)) for text in "343"]
+    unacknowledged = Unacknowledged()
+    first = unacknowledged.delivered([message("1"), message("2")])
+    unacknowledged.delivered([message("3"), message("4")])
+    unacknowledged.acknowledged(first)
+    unacknowledged.connection_began(resumed=True)
+    assert [True, True, False] == [unacknowledged.is_expected(message(text)) for text in "343"]
 
 
 def test_the_first_that_differs_ends_it() -> None:
-    returning = Returning()
-    returning.delivered([message("1"), message("2")])
-    returning.begin(resumed=True)
-    assert [False, False, False] == [returning.is_expected(message(text)) for text in "512"]
-    assert not returning.is_expecting
+    unacknowledged = Unacknowledged()
+    unacknowledged.delivered([message("1"), message("2")])
+    unacknowledged.connection_began(resumed=True)
+    assert [False, False, False] == [unacknowledged.is_expected(message(text)) for text in "512"]
+    assert not unacknowledged.is_expecting
 
 
 def test_nothing_is_expected_of_a_new_session() -> None:
-    returning = Returning()
-    returning.delivered([message("1")])
-    returning.begin(resumed=False)
-    assert not returning.is_expected(message("1"))
+    unacknowledged = Unacknowledged()
+    unacknowledged.delivered([message("1")])
+    unacknowledged.connection_began(resumed=False)
+    assert not unacknowledged.is_expected(message("1"))
 
 
 def test_retained_messages_and_those_at_qos_0_may_come_between() -> None:
-    returning = Returning()
-    returning.delivered([message("1"), message("2")])
-    returning.begin(resumed=True)
-    assert returning.is_expected(message("1"))
-    assert not returning.is_expected(message("2", retain=True))
-    assert not returning.is_expected(message("2", qos=0))
-    assert returning.is_expected(message("2"))
+    unacknowledged = Unacknowledged()
+    unacknowledged.delivered([message("1"), message("2")])
+    unacknowledged.connection_began(resumed=True)
+    assert unacknowledged.is_expected(message("1"))
+    assert not unacknowledged.is_expected(message("2", retain=True))
+    assert not unacknowledged.is_expected(message("2", qos=0))
+    assert unacknowledged.is_expected(message("2"))
 
 
 @pytest.mark.parametrize("comes", ["R12", "12", "r12"])
 def test_a_retained_message_that_was_not_acknowledged_does_not_hide_the_others(comes: str) -> None:
-    """It comes again without its flag, not at all, or (``r``) as it was; then `remembered.py` knows it."""
-    returning = Returning()
-    returning.delivered([message("R", retain=True), message("1"), message("2")])
-    returning.begin(resumed=True)
-    known = [returning.is_expected(message(text.upper(), retain=text == "r")) for text in comes + "3"]
+    """It comes again without its flag, not at all, or (``r``) as it was; then `retained.py` knows it."""
+    unacknowledged = Unacknowledged()
+    unacknowledged.delivered([message("R", retain=True), message("1"), message("2")])
+    unacknowledged.connection_began(resumed=True)
+    known = [unacknowledged.is_expected(message(text.upper(), retain=text == "r")) for text in comes + "3"]
     assert [*(text != "r" for text in comes), False] == known
 
 
 def test_what_equals_a_retained_message_that_has_come_again_is_news() -> None:
-    returning = Returning()
-    returning.delivered([message("on", retain=True)])
-    returning.begin(resumed=True)
-    assert [False, False] == [returning.is_expected(message("on", retain=flag)) for flag in (True, False)]
+    unacknowledged = Unacknowledged()
+    unacknowledged.delivered([message("on", retain=True)])
+    unacknowledged.connection_began(resumed=True)
+    assert [False, False] == [unacknowledged.is_expected(message("on", retain=flag)) for flag in (True, False)]
 
 
 def test_a_connection_that_breaks_while_they_come_again() -> None:
-    returning = Returning()
-    returning.delivered([message("1"), message("2"), message("3")])
-    returning.begin(resumed=True)
-    assert returning.is_expected(message("1"))
-    returning.delivered([message("1")])
-    returning.begin(resumed=True)
-    assert [True, True, True, False] == [returning.is_expected(message(text)) for text in "1231"]
+    unacknowledged = Unacknowledged()
+    unacknowledged.delivered([message("1"), message("2"), message("3")])
+    unacknowledged.connection_began(resumed=True)
+    assert unacknowledged.is_expected(message("1"))
+    unacknowledged.delivered([message("1")])
+    unacknowledged.connection_began(resumed=True)
+    assert [True, True, True, False] == [unacknowledged.is_expected(message(text)) for text in "1231"]
 
 
 TEXTS = st.lists(st.sampled_from("ab"), max_size=6)
@@ -90,13 +90,15 @@ def test_of_any_messages_exactly_the_unacknowledged_ones_are_recognised(
     delivered: list[str], acknowledged: int, news: list[str]
 ) -> None:
     """As [MQTT-4.4.0-1] and 4.6 have it: all that is unacknowledged comes again first, then what is new."""
-    returning = Returning()
-    numbers = [returning.delivered([message(text)]) for text in delivered]
+    unacknowledged = Unacknowledged()
+    numbers = [unacknowledged.delivered([message(text)]) for text in delivered]
     for number in numbers[:acknowledged]:
-        returning.acknowledged(number)
-    returning.begin(resumed=True)
+        unacknowledged.acknowledged(number)
+    unacknowledged.connection_began(resumed=True)
     again = delivered[acknowledged:]
-    assert [True] * len(again) + [False] * len(news) == [returning.is_expected(message(text)) for text in again + news]
+    assert [True] * len(again) + [False] * len(news) == [
+        unacknowledged.is_expected(message(text)) for text in again + news
+    ]
 
 
 @pytest.mark.broker

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.log.sqlite import files
-from gateway.log.sqlite.faults import StorageError
+from gateway.log.store import UnavailableError
 
 
 def test_names_are_padded_so_that_a_listing_is_in_order(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_removing_takes_everything_and_may_be_done_twice(tmp_path: Path) -> None
 def test_what_cannot_be_removed_is_a_storage_error(tmp_path: Path) -> None:
     path = files.path_of(tmp_path, 1)
     path.mkdir()
-    with pytest.raises(StorageError, match="removing"):
+    with pytest.raises(UnavailableError, match="removing"):
         files.remove(path)
 
 

@@ -12,12 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.log.sqlite import query
-from gateway.log.sqlite.faults import DamagedError, StorageError
+from gateway.log.sqlite.faults import DamagedError
 from gateway.log.sqlite.files import Seam, path_of
 from gateway.log.sqlite.segment import OpenSegment
+from gateway.log.store import UnavailableError
 from gateway.reading import Draft, Entry, Kind, Wanted
 from gateway.selection import ALL, Selection, select
 from tests.log.parts import FIRST, HARM, draft, drafts_of, entries, numbered
+from tests.log.sqlite.parts import open_segment
 
 ODD_NAMES = ["x", "a b", 'quo"te', "back\\slash", "$", "$.values", "a.b", "values", "at", "é", "\U0001f321", "[0]"]
 METRICS = st.sampled_from(ODD_NAMES) | st.text(
@@ -35,25 +37,25 @@ def path(tmp_path: Path) -> Path:
 
 
 def make(path: Path, made: list[Entry]) -> None:
-    opened = OpenSegment(path, "process", (Seam(FIRST - 1, FIRST),))
+    opened = open_segment(path)
     for entry in made:
         opened.append(entry.seq, drafts_of([entry]), b"")
     opened.close()
 
 
-def append(opened: OpenSegment, made: list[Entry], packets: bytes = b"") -> None:
-    opened.append(made[0].seq, drafts_of(made), packets)
+def append(opened: OpenSegment, made: list[Entry], receipts: bytes = b"") -> None:
+    opened.append(made[0].seq, drafts_of(made), receipts)
 
 
 def read_seqs(path: Path, after: int, until: int, patterns: list[str], limit: int) -> tuple[list[int], int]:
-    found, position = query.read(path, after, until, select(patterns), limit)
-    return [entry.seq for entry in found], position
+    found = query.read(path, after, until, select(patterns), limit)
+    return [entry.seq for entry in found.entries], found.position
 
 
 class TestRead:
     def test_what_was_appended_is_read_byte_for_byte(self, path: Path) -> None:
         make(path, made := entries(3))
-        assert (made, FIRST + 2) == query.read(path, 0, FIRST + 2, ALL, 10)
+        assert (made, FIRST + 2, 0) == query.read(path, 0, FIRST + 2, ALL, 10)
 
     def test_a_full_page_ends_at_its_last_entry(self, path: Path) -> None:
         make(path, entries(5))
@@ -68,9 +70,9 @@ class TestRead:
         assert ([FIRST, FIRST + 1, FIRST + 2], FIRST + 2) == read_seqs(path, 0, FIRST + 2, [], 10)
 
     def test_the_open_segment_can_be_read(self, path: Path) -> None:
-        opened = OpenSegment(path, "process", (Seam(FIRST - 1, FIRST),))
+        opened = open_segment(path)
         opened.append(FIRST, drafts_of(made := entries(3)), b"")
-        assert (made, FIRST + 2) == query.read(path, 0, FIRST + 2, ALL, 10)
+        assert (made, FIRST + 2, 0) == query.read(path, 0, FIRST + 2, ALL, 10)
         opened.close()
 
     @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
@@ -97,7 +99,7 @@ class TestRead:
         selection, end = select(patterns), FIRST + len(made) - 1
         wanted = [entry for entry in made if entry.device in selection and entry.seq > FIRST + after][:limit]
         position = wanted[-1].seq if len(wanted) == limit else end
-        assert (wanted, position) == query.read(path, FIRST + after, end, selection, limit)
+        assert (wanted, position, 0) == query.read(path, FIRST + after, end, selection, limit)
 
     @settings(max_examples=200, deadline=None)
     @given(
@@ -148,7 +150,7 @@ class TestFacts:
         assert None is query.facts(path)
 
     def test_facts_fold_in_the_log_that_a_crash_left(self, path: Path, tmp_path: Path) -> None:
-        opened = OpenSegment(path, "process", (Seam(FIRST - 1, FIRST),))
+        opened = open_segment(path)
         opened.append(FIRST, drafts_of(entries(3)), b"")
         copy = path_of(tmp_path / "copy", FIRST)
         copy.parent.mkdir()
@@ -190,15 +192,17 @@ class TestDamage:
             "data = CAST(x'ff' AS TEXT)",
             "data = char(123, 10, 10, 125)",
             "data = char(13)",
-            "kind = 'hello'",
+            "kind = 'event: x'",
+            "kind = ''",
             "kind = NULL",
+            "kind = x'ff'",
             "device = 1.5",
         ],
     )
     def test_a_row_that_makes_no_sense_is_damage_and_never_a_block(self, path: Path, change: str) -> None:
         make(path, entries(1))
         with closing(sqlite3.connect(path)) as other, other:
-            other.execute("CREATE TABLE bare (seq INTEGER PRIMARY KEY, kind, device, received_at_ms, data, marks)")
+            other.execute("CREATE TABLE bare (seq INTEGER PRIMARY KEY, kind, device, received_at_ms, data, receipts)")
             other.execute("INSERT INTO bare SELECT * FROM entry")
             other.execute(f"UPDATE bare SET {change}")
             other.execute("DROP TABLE entry")
@@ -206,9 +210,31 @@ class TestDamage:
         with pytest.raises(DamagedError):
             query.read(path, 0, FIRST, ALL, 10)
 
+    @settings(max_examples=60, deadline=None)
+    @given(
+        kinds=st.lists(st.sampled_from(["reading", "device", "alert", "annotation", "x2"]), max_size=12),
+        after=st.integers(-1, 12),
+        limit=st.integers(1, 5),
+    )
+    def test_entries_of_a_kind_that_a_newer_gateway_knows_are_left_out_and_counted(
+        self, tmp_path_factory: pytest.TempPathFactory, kinds: list[str], after: int, limit: int
+    ) -> None:
+        path = path_of(tmp_path_factory.mktemp("segment"), FIRST)
+        made = [numbered(draft(n, kind=kind), FIRST + n) for n, kind in enumerate(kinds)]  # type: ignore[arg-type]
+        make(path, made)
+        position, told, unknown, end = FIRST - 1 + after, list[Entry](), 0, FIRST + len(made) - 1
+        while position < end:
+            found = query.read(path, position, end, ALL, limit)
+            assert found.position > position
+            told, unknown, position = [*told, *found.entries], unknown + found.unknown, found.position
+        rest = [entry for entry in made if entry.seq >= FIRST + after]
+        known = [entry for entry in rest if entry.kind in ("reading", "device", "alert")]
+        assert (known, len(rest) - len(known)) == (told, unknown)
+        assert [entry.seq for entry in known] == query.numbers(path, FIRST - 1 + after, end, ALL)
+
     def test_a_file_that_cannot_be_opened_is_no_damage(self, path: Path) -> None:
         path.mkdir()
-        with pytest.raises(StorageError):
+        with pytest.raises(UnavailableError):
             query.read(path, 0, FIRST, ALL, 10)
 
 
@@ -279,7 +305,7 @@ class TestSearch:
         assert [FIRST] == query.numbers(path, 0, FIRST + 9, ALL, Wanted("reading", frozenset(["x"])))
 
     def test_marks_with_and_without_entries_come_in_the_order_of_their_commits(self, path: Path) -> None:
-        opened = OpenSegment(path, "process", (Seam(FIRST - 1, FIRST),))
+        opened = open_segment(path)
         opened.append(FIRST, [], b"1")
         append(opened, entries(2), b"2")
         opened.append(FIRST, [], b"3")
@@ -288,11 +314,11 @@ class TestSearch:
         append(opened, entries(1, first=FIRST + 4))
         opened.append(FIRST, [], b"6")
         opened.close()
-        assert [b"6", b"5", b"4", b"3", b"2", b"1"] == query.packets(path, 99)
+        assert [b"6", b"5", b"4", b"3", b"2", b"1"] == query.receipts(path, 99)
 
     def test_packet_marks_come_newest_batch_first_and_no_more_than_asked_for(self, path: Path) -> None:
-        opened = OpenSegment(path, "process", (Seam(FIRST - 1, FIRST),))
+        opened = open_segment(path)
         for batch in (b"aa", b"bb", b"cc"):
             opened.append(FIRST, [], batch)
         opened.close()
-        assert [[b"cc", b"bb"], [b"cc", b"bb", b"aa"]] == [query.packets(path, 3), query.packets(path, 99)]
+        assert [[b"cc", b"bb"], [b"cc", b"bb", b"aa"]] == [query.receipts(path, 3), query.receipts(path, 99)]

@@ -37,11 +37,6 @@ class TestPositions:
         assert log.floor == (await log.position_at(2**40)).position
         await log.close()
 
-    async def test_a_time_above_the_floor_is_whole(self, tmp_path: Path) -> None:
-        log = await log_of(tmp_path, 10, 20)
-        assert [False, True] == [(await log.position_at(ms)).is_whole for ms in (10, 20)]
-        await log.close()
-
     async def test_only_readings_with_a_wanted_metric_are_counted_over_all_segments(self, tmp_path: Path) -> None:
         log = await open_log(tmp_path, segment_bytes=ONE_A_SEGMENT, tail_bytes=1)
         drafts = [draft(0, metric="x"), draft(1, metric="y"), draft(2, kind="device"), draft(3, metric="y")]
@@ -129,7 +124,7 @@ class TestLooks:
         await append(log, *[draft(n) for n in range(20)])
         for position in range(log.floor, log.head):
             await log.read(position, ALL, 1)
-        assert 5 == len(log._reader._looks)
+        assert 5 == len(log._store._reader._looks)
         await log.close()
 
 
@@ -160,7 +155,7 @@ class TestTrouble:
         harm(segments(tmp_path)[place])
         found = await asyncio.gather(*[log.read(start + place, ALL, 10) for _ in range(5)])
         assert [Gap(start + place, start + place + 1, start + 3, "corrupt")] * 5 == found
-        assert (1, left) == (log._counters.segments_corrupt_total, log.segments)
+        assert (1, left) == (log._counters.segments_corrupt_total, log.size().segments)
         (entry,) = await append(log, draft())
         assert [entry.seq] == seqs(await read_all(log, start + 3))
         await log.close()

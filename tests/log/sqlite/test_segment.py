@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from gateway.log.sqlite import query
-from gateway.log.sqlite.faults import DamagedError, StorageError
+from gateway.log.sqlite.faults import DamagedError
 from gateway.log.sqlite.files import Seam, path_of
-from gateway.log.sqlite.segment import CHECKPOINT_FRAMES, Durability, OpenSegment
-from gateway.log.sqlite.written import Written
+from gateway.log.sqlite.segment import CHECKPOINT_FRAMES, OpenSegment
+from gateway.log.sqlite.spent import Spent
+from gateway.log.store import UnavailableError
 from gateway.reading import Draft, Entry
 from gateway.selection import ALL
 from tests.log.parts import FIRST, draft, drafts_of, entries, no_file_grows
+from tests.log.sqlite.parts import open_segment
 
 
 @pytest.fixture
@@ -29,13 +31,13 @@ def append(opened: OpenSegment, made: list[Entry]) -> None:
 class TestAppend:
     @pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 100, 199, 234])
     def test_a_batch_of_any_size_is_appended_whole_and_in_order(self, path: Path, count: int) -> None:
-        opened = OpenSegment(path, "process", (Seam(FIRST - 1, FIRST),))
+        opened = open_segment(path)
         opened.append(FIRST, drafts_of(made := entries(count)), b"")
         assert made == query.read(path, 0, FIRST + 999, ALL, 999)[0]
         opened.close()
 
     def test_a_batch_that_fails_leaves_nothing_behind(self, path: Path) -> None:
-        opened = OpenSegment(path, "process", (Seam(FIRST - 1, FIRST),))
+        opened = open_segment(path)
         with pytest.raises(UnicodeEncodeError):
             opened.append(FIRST, [draft(), draft(), Draft("reading", "\ud800", 1, b"{}")], b"")
         opened.append(FIRST, drafts_of(made := entries(1)), b"")
@@ -43,26 +45,26 @@ class TestAppend:
         opened.close()
 
     def test_the_same_batch_may_be_appended_again(self, path: Path) -> None:
-        opened = OpenSegment(path, "process", (Seam(FIRST - 1, FIRST),))
+        opened = open_segment(path)
         opened.append(FIRST, drafts_of(made := entries(2)), b"")
         opened.append(FIRST, drafts_of(made), b"")
         assert made == query.read(path, 0, FIRST + 9, ALL, 10)[0]
         opened.close()
 
     @pytest.mark.parametrize(("durability", "synchronous"), [("process", 1), ("power", 2)])
-    def test_durability_sets_how_far_a_commit_goes(self, path: Path, durability: Durability, synchronous: int) -> None:
-        opened = OpenSegment(path, durability, (Seam(FIRST - 1, FIRST),))
+    def test_durability_sets_how_far_a_commit_goes(self, path: Path, durability: str, synchronous: int) -> None:
+        opened = open_segment(path, durability)
         assert [(synchronous,)] == opened._connection.execute("PRAGMA synchronous").fetchall()
         opened.close()
 
     def test_tables_and_seams_are_in_the_file_before_any_log_beside_it(self, path: Path) -> None:
-        opened = OpenSegment(path, "process", (Seam(7, FIRST),))
+        opened = open_segment(path, seams=(Seam(7, FIRST),))
         with closing(sqlite3.connect(f"file:{path}?immutable=1", uri=True)) as other:
             assert [(FIRST, 7)] == other.execute("SELECT * FROM seam").fetchall()
         opened.close()
 
     def test_the_entry_table_has_no_index_beside_its_key(self, path: Path) -> None:
-        opened = OpenSegment(path, "process", (Seam(FIRST - 1, FIRST),))
+        opened = open_segment(path)
         opened.close()
         with closing(sqlite3.connect(path)) as other:
             assert [] == other.execute("SELECT name FROM sqlite_master WHERE type = 'index'").fetchall()
@@ -77,7 +79,7 @@ def frames_in_wal(path: Path) -> int:
 class TestCheckpoint:
     @pytest.fixture
     def opened(self, path: Path) -> Iterator[OpenSegment]:
-        made = OpenSegment(path, "process", (Seam(FIRST - 1, FIRST),))
+        made = open_segment(path)
         yield made
         made.close()
 
@@ -121,7 +123,7 @@ class TestCheckpoint:
 
     def test_one_that_fails_stays_wanted_and_loses_nothing(self, path: Path, opened: OpenSegment) -> None:
         end = self.fill(opened)
-        with no_file_grows(path.stat().st_size), pytest.raises(StorageError):
+        with no_file_grows(path.stat().st_size), pytest.raises(UnavailableError):
             opened.checkpoint()
         assert opened.wants_checkpoint
         append(opened, entries(1, first=end))
@@ -130,27 +132,27 @@ class TestCheckpoint:
         assert not opened.wants_checkpoint
 
     @pytest.mark.parametrize(("durability", "of_commits"), [("process", 0), ("power", 5)])
-    def test_syncs_are_counted_as_strace_counts_them(self, path: Path, durability: Durability, of_commits: int) -> None:
-        written = Written()
-        opened = OpenSegment(path, durability, (Seam(FIRST - 1, FIRST),), written)
-        begun = written.fsyncs
+    def test_syncs_are_counted_as_strace_counts_them(self, path: Path, durability: str, of_commits: int) -> None:
+        spent = Spent()
+        opened = open_segment(path, durability, spent=spent)
+        begun = spent.fsyncs
         for n in range(5):
             append(opened, entries(1, first=FIRST + n))
-        assert begun + 2 + of_commits == written.fsyncs
+        assert begun + 2 + of_commits == spent.fsyncs
         opened.checkpoint()
         opened.close()
-        assert (begun + 2 + of_commits + 2, 1) == (written.fsyncs, written.checkpoints)
+        assert (begun + 2 + of_commits + 2, 1) == (spent.fsyncs, spent.checkpoints)
 
 
 class TestFaults:
     def test_a_fault_of_our_own_is_no_damage(self, path: Path) -> None:
-        opened = OpenSegment(path, "process", (Seam(FIRST - 1, FIRST),))
+        opened = open_segment(path)
         opened.close()
-        with pytest.raises(StorageError, match="closed"):
+        with pytest.raises(UnavailableError, match="closed"):
             opened.append(FIRST, [draft()], b"")
 
     def test_a_file_that_was_removed_under_the_writer_takes_nothing_more(self, path: Path) -> None:
-        opened = OpenSegment(path, "process", (Seam(FIRST - 1, FIRST),))
+        opened = open_segment(path)
         path.unlink()
         with pytest.raises(DamagedError, match="gone"):
             opened.append(FIRST, [draft()], b"")

@@ -22,7 +22,7 @@ def shelf() -> Shelf:
 
 
 def gap(shelf: Shelf, position: int, head: int = 399) -> tuple[int, str] | None:
-    found = shelf.gap_at(position, head)
+    found = shelf.span._replace(head=head).gap_at(position)
     assert found is None or (position, head) == (found.asked, found.head)
     return (found.floor, found.reason) if found else None
 
@@ -34,26 +34,26 @@ class TestFloorAndHead:
     def test_the_head_has_no_gap_and_what_is_above_it_has(self, shelf: Shelf) -> None:
         assert [None, (99, "ahead")] == [gap(shelf, 399), gap(shelf, 400)]
 
-    def test_the_floor_of_a_life_lies_before_its_seam(self) -> None:
-        assert 50 == Shelf([facts(100, 199, Seam(50, 100))]).floor
+    def test_the_floor_of_an_opening_lies_before_its_seam(self) -> None:
+        assert 50 == Shelf([facts(100, 199, Seam(50, 100))]).span.floor
 
-    def test_taking_the_oldest_raises_the_floor_and_says_why(self, shelf: Shelf) -> None:
-        shelf.take(A, "corrupt")
+    def test_removing_the_oldest_raises_the_floor_and_says_why(self, shelf: Shelf) -> None:
+        shelf.remove(A, "corrupt")
         assert [(199, "corrupt"), None] == [gap(shelf, 100), gap(shelf, 199)]
 
     def test_the_only_segment_stays(self) -> None:
         shelf = Shelf([A])
-        shelf.take(A, "expired")
+        shelf.remove(A, "expired")
         assert [A] == shelf.segments
 
-    def test_taking_what_is_not_held_changes_nothing(self, shelf: Shelf) -> None:
-        shelf.take(facts(7, 8), "corrupt")
-        assert ([A, B, C], "expired") == (shelf.segments, shelf.floor_reason)
+    def test_removing_what_is_not_held_changes_nothing(self, shelf: Shelf) -> None:
+        shelf.remove(facts(7, 8), "corrupt")
+        assert ([A, B, C], "expired") == (shelf.segments, shelf.span.floor_reason)
 
 
 class TestHoles:
     def test_a_missing_middle_is_a_gap_for_all_who_come_to_it(self, shelf: Shelf) -> None:
-        shelf.take(B, "corrupt")
+        shelf.remove(B, "corrupt")
         positions = [198, 199, 200, 298, 299, 300]
         assert [None, *[(299, "corrupt")] * 3, None, None] == [gap(shelf, position) for position in positions]
 
@@ -79,7 +79,7 @@ class TestSeams:
         told = [gap(shelf, position) for position in (199, 200, 298, 299)]
         assert [None, (299, "lost"), (299, "lost"), None] == told
 
-    def test_the_start_of_a_life_without_entries_is_a_sound_position(self) -> None:
+    def test_the_start_of_an_opening_without_entries_is_a_sound_position(self) -> None:
         shelf = Shelf([A, facts(500, 599, Seam(199, 300), Seam(299, 400), Seam(399, 500))])
         told = [gap(shelf, position, 599) for position in (199, 250, 299, 300, 399, 400, 499)]
         assert [None, (299, "lost"), None, (399, "lost"), None, (499, "lost"), None] == told
@@ -90,7 +90,7 @@ class TestSeams:
 
     def test_it_is_whole_from_its_newest_hole_on(self) -> None:
         lost, hole = facts(300, 399, Seam(199, 300)), facts(500, 599, Seam(499, 500))
-        assert [99, 99, 499] == [Shelf(held).whole_from for held in ([A], [A, lost], [A, lost, hole])]
+        assert [99, 99, 499] == [Shelf(held).span.whole_from for held in ([A], [A, lost], [A, lost, hole])]
 
     def test_one_number_skipped_is_no_gap(self) -> None:
         assert [None, None] == [gap(Shelf([A, facts(201, 299, Seam(199, 201))]), p) for p in (199, 200)]
@@ -113,7 +113,7 @@ class TestPut:
         assert 400 == shelf.newest.first
 
     def test_what_was_set_aside_stays_away(self, shelf: Shelf) -> None:
-        shelf.take(B, "corrupt")
+        shelf.remove(B, "corrupt")
         shelf.put(B)
         assert [A, C] == shelf.segments
 
@@ -143,8 +143,15 @@ class TestLookups:
     def test_retention_takes_from_the_old_end_and_never_the_newest(
         self, shelf: Shelf, max_bytes: int, oldest_ms: int, gone: list[Facts]
     ) -> None:
-        assert gone == shelf.expired(max_bytes, oldest_ms)
+        assert gone == shelf.expired(max_bytes, oldest_ms, 10**6)
+
+    @pytest.mark.parametrize(("oldest_ms", "gone"), [(199, []), (299, []), (300, [A, B])])
+    def test_a_segment_that_ended_in_the_future_goes_with_the_next_whose_time_can_be_true(
+        self, oldest_ms: int, gone: list[Facts]
+    ) -> None:
+        ahead = A._replace(last_received_at_ms=10**9)
+        assert [ahead, B][: len(gone)] == Shelf([ahead, B, C, facts(400, 499)]).expired(99, oldest_ms, 10**6)
 
 
 def test_a_gap_carries_what_the_wire_needs(shelf: Shelf) -> None:
-    assert Gap(5, 99, 399, "expired") == shelf.gap_at(5, 399)
+    assert Gap(5, 99, 399, "expired") == shelf.span.gap_at(5)

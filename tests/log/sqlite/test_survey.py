@@ -5,17 +5,16 @@ from pathlib import Path
 import pytest
 
 from gateway.log.sqlite import files
-from gateway.log.sqlite.faults import StorageError
-from gateway.log.sqlite.files import MAX_ENTRIES, Seam, path_of
-from gateway.log.sqlite.segment import OpenSegment
-from gateway.log.sqlite.survey import filled_tail, newest_packets, survey
-from gateway.selection import ALL
+from gateway.log.sqlite.files import MAX_ENTRIES, path_of
+from gateway.log.sqlite.survey import newest_receipts, recent, survey
+from gateway.log.store import UnavailableError
 from tests.log.parts import draft, overwrite, zero_header
+from tests.log.sqlite.parts import open_segment
 
 
-def make(folder: Path, first: int, count: int, marks: bytes = b"") -> Path:
-    opened = OpenSegment(path_of(folder, first), "process", (Seam(first - 1, first),))
-    opened.append(first, [draft(n) for n in range(count)], marks)
+def make(folder: Path, first: int, count: int, receipts: bytes = b"") -> Path:
+    opened = open_segment(path_of(folder, first))
+    opened.append(first, [draft(n) for n in range(count)], receipts)
     opened.close()
     return opened.path
 
@@ -56,18 +55,18 @@ def test_a_half_begun_segment_goes_and_its_numbers_are_kept_clear(tmp_path: Path
 
 def test_a_file_that_cannot_be_opened_is_told_and_not_set_aside(tmp_path: Path) -> None:
     path_of(tmp_path, 700).mkdir()
-    with pytest.raises(StorageError):
+    with pytest.raises(UnavailableError):
         survey(tmp_path)
     assert path_of(tmp_path, 700).exists()
 
 
-def test_marks_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
+def test_receipts_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
     make(tmp_path, 100, 10, b"1" * 10)
     make(tmp_path, 200, 300, b"2" * 10)
     make(tmp_path, 900, 10, b"3" * 10)
     held = survey(tmp_path).sound
     overwrite(held[1].path)
-    assert b"1" * 10 + b"3" * 10 == newest_packets(held, 100)
+    assert b"1" * 10 + b"3" * 10 == newest_receipts(held, 100)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +83,7 @@ def test_marks_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
         (99, 1000, 0, 99, 299, []),
     ],
 )
-def test_a_tail_is_filled_from_the_newest_entries_back_to_the_first_bound_that_is_met(
+def test_the_newest_entries_reach_back_to_the_first_bound_that_is_met(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     entries: int,
@@ -94,17 +93,17 @@ def test_a_tail_is_filled_from_the_newest_entries_back_to_the_first_bound_that_i
     floor: int,
     held: list[int],
 ) -> None:
-    monkeypatch.setattr("gateway.log.sqlite.survey.FILL_ENTRIES", entries)
-    monkeypatch.setattr("gateway.log.sqlite.survey.FILL_PAGE", page)
+    monkeypatch.setattr("gateway.log.sqlite.survey.RECENT_ENTRIES", entries)
+    monkeypatch.setattr("gateway.log.sqlite.survey.RECENT_PAGE", page)
     for first, count in ((100, 3), (200, 4), (300, 0)):
         make(tmp_path, first, count)
-    tail = filled_tail(survey(tmp_path).sound, whole_from, max_bytes)
-    assert (floor, held) == (tail.floor, [entry.seq for entry in tail.read(tail.floor, ALL, 99, 299).entries])
+    found = recent(survey(tmp_path).sound, whole_from, max_bytes)
+    assert (floor, held) == (found.after, [entry.seq for entry in found.entries])
 
 
-def test_what_cannot_be_read_ends_the_filling(tmp_path: Path) -> None:
+def test_what_cannot_be_read_ends_the_newest_entries(tmp_path: Path) -> None:
     for first in (100, 200):
         make(tmp_path, first, 3)
     found = survey(tmp_path).sound
     path_of(tmp_path, 100).unlink()
-    assert 199 == filled_tail(found, 99, 2**20).floor
+    assert 199 == recent(found, 99, 2**20).after

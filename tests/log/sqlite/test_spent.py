@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.log.sqlite import written
-from gateway.log.sqlite.written import Written
+from gateway.log.sqlite import spent as spent_module
+from gateway.log.sqlite.spent import Spent
 
 
 def test_what_a_call_writes_is_counted_also_when_it_fails(tmp_path: Path) -> None:
-    total = Written()
+    total = Spent()
     assert 7 == total.counted(lambda: (tmp_path / "a").write_bytes(b"1234567"))
 
     def fails() -> None:
@@ -23,7 +23,7 @@ def test_what_a_call_writes_is_counted_also_when_it_fails(tmp_path: Path) -> Non
 
 
 def test_what_other_threads_write_is_not(tmp_path: Path) -> None:
-    total = Written()
+    total = Spent()
     other = threading.Thread(target=(tmp_path / "a").write_bytes, args=[b"1234567"])
 
     def meanwhile() -> None:
@@ -35,7 +35,7 @@ def test_what_other_threads_write_is_not(tmp_path: Path) -> None:
 
 
 def test_where_the_system_does_not_tell_nothing_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(written, "IO", tmp_path / "none")
-    total = Written()
+    monkeypatch.setattr(spent_module, "IO", tmp_path / "none")
+    total = Spent()
     total.counted(lambda: (tmp_path / "a").write_bytes(b"1234567"))
-    assert (None, 0) == (written.thread_bytes(), total.bytes)
+    assert (None, 0) == (spent_module.thread_bytes(), total.bytes)

@@ -1,8 +1,8 @@
-"""How much the log writes a day, and the commit interval that keeps it within a budget. Pure: the time is an argument.
+"""How far apart commits are, so that what is written a day stays within a budget. Pure: the time is an argument.
 
-What a commit writes is whole pages, so few readings a commit cost most. Twice the interval writes at least half as much.
-So an interval that grows by as much as the budget is exceeded never grows too far, and one that is halved only where twice
-as much would fit comes to rest.
+A commit writes whole pages, so commits of few readings cost most. Twice the interval writes at least half as much. So an
+interval that grows by the factor by which the budget is exceeded never grows too far, and one that is halved only where
+twice what is written would fit comes to rest.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 DAY_S = 86_400
 WINDOW_S = 600.0
-"""What is written in so long is projected to a day."""
+"""What is written in this time is projected to a day."""
 
 SAMPLE_S = 10.0
 STEP = 2.0
@@ -23,9 +23,11 @@ ROOM = 0.8
 
 SETTLE_S = 60.0
 SETTLE_CHECKPOINTS = 3
-"""After a change the interval stays for so long and for so many checkpoints, which write in lumps; or for `WINDOW_S`."""
+"""After a change the interval stays for `SETTLE_S` and for this number of checkpoints, because those write in lumps; but no
+longer than `WINDOW_S`."""
 
 WARN_S = 3600.0
+"""A budget that cannot be kept is told once in this time."""
 
 
 class Totals(NamedTuple):
@@ -42,8 +44,11 @@ class _Sample(NamedTuple):
     totals: Totals
 
 
-class Wear:
-    """Tell it the totals after each commit with `note`; 61 of them are remembered. A budget of 0 leaves the interval alone."""
+class Spacing:
+    """Tell it the totals after each commit with `note`; it remembers 61 of them. A budget of 0 leaves the interval alone.
+
+    ``budget`` is in bytes a day, ``interval_ms`` and ``max_interval_ms`` bound the interval.
+    """
 
     def __init__(self, interval_ms: float, max_interval_ms: float, budget: int, now_s: float) -> None:
         self._shortest_ms, self._longest_ms, self._budget = interval_ms, max(interval_ms, max_interval_ms), budget
@@ -57,7 +62,7 @@ class Wear:
     # --- measuring ---------------------------------------------------------------------------------------------------
 
     def note(self, now_s: float, totals: Totals) -> None:
-        """So much was written until now; may change `interval_ms`."""
+        """Take the totals as of now; may change `interval_ms`."""
         self._newest = _Sample(now_s, totals)
         if now_s - self._samples[-1].at_s >= SAMPLE_S:
             self._samples.append(self._newest)
@@ -68,7 +73,7 @@ class Wear:
 
     @property
     def bytes_per_day(self) -> float:
-        """Projected from the last `WINDOW_S`, or from the start; so are the others."""
+        """Bytes written a day, projected from the last `WINDOW_S`, or from the start; so are the others."""
         return _per_day(self._samples[0], self._newest)
 
     @property
@@ -79,7 +84,7 @@ class Wear:
 
     @property
     def bytes_per_reading(self) -> float:
-        """0 while there are no readings."""
+        """Bytes written for each reading; 0 while there are no readings."""
         first, last = self._samples[0].totals, self._newest.totals
         readings = last.readings - first.readings
         return (last.bytes - first.bytes) / readings if readings else 0.0
@@ -103,7 +108,7 @@ class Wear:
         self._settling = now
 
     def warning(self) -> str:
-        """What to tell people when the longest interval does not keep the budget; once an hour at most, else empty."""
+        """What to tell people when the longest interval does not keep the budget; once in `WARN_S` at most, else empty."""
         now_s = self._newest.at_s
         if self._over is None or now_s - self._warned_s < WARN_S:
             return ""

@@ -1,4 +1,4 @@
-"""What the log hands to the operating system, counted on the thread that does it.
+"""What one thread hands to the operating system, counted on that thread.
 
 Linux counts the bytes of each thread's writes, so nothing is estimated. Elsewhere none are known, and 0 is told.
 Syncs are counted where they are made; those that SQLite makes for us are known from its source and were checked by strace.
@@ -17,8 +17,8 @@ IO = "/proc/thread-self/io"
 """proc(5): ``wchar`` is the number of bytes that this thread caused to be written."""
 
 
-class Written:
-    """Totals since the start. One thread at a time adds to them, the event loop reads them after its call."""
+class Spent:
+    """Totals since the start. One thread at a time adds to them; the event loop reads them after its call."""
 
     def __init__(self) -> None:
         self.bytes = self.fsyncs = self.checkpoints = 0
@@ -26,7 +26,7 @@ class Written:
         self._thread, self._known = 0, 0
 
     def counted(self, work: Callable[[], _T]) -> _T:
-        """Do it and count the bytes that the calling thread writes meanwhile, also when that fails."""
+        """Do ``work`` and count the bytes that the calling thread writes meanwhile, also when it fails."""
         thread = threading.get_ident()
         before = self._known if thread == self._thread else thread_bytes() or 0
         try:
@@ -37,7 +37,7 @@ class Written:
 
 
 def thread_bytes() -> int | None:
-    """Bytes that the calling thread has written to files in its life, or None where the system does not say."""
+    """Bytes that the calling thread has written to files since it began, or None where the system does not say."""
     try:
         file = os.open(IO, os.O_RDONLY)
     except OSError:

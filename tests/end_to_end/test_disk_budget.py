@@ -40,10 +40,10 @@ async def running(broker: Mosquitto, folder: Path) -> AsyncIterator[Gateway]:
     gateway, stop = Gateway(load(None, overrides, {})), asyncio.Event()
     run = asyncio.create_task(gateway.run(stop))
     async with asyncio.timeout(patient(20)):
-        while not gateway.serving.is_set() or gateway._faults():  # noqa: ASYNC110 - several conditions
+        while not (gateway.serving.is_set() and gateway.stations) or gateway.stations._faults():  # noqa: ASYNC110 - several conditions
             await asyncio.sleep(0.01)
-    gateway.log._meter._wear.interval_ms = LONGEST_MS
-    gateway.log._meter.look()
+    gateway.stations._budget._spacing.interval_ms = LONGEST_MS
+    gateway.stations._log.commits.set_interval(LONGEST_MS / 1000)
     yield gateway
     stop.set()
     await run
@@ -98,4 +98,3 @@ async def test_what_a_window_holds_waits_for_the_interval_and_is_committed_at_th
             while gateway.counters.messages_total < FEW:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     assert FEW == gateway.counters.entries_total["reading"]
-    assert 0 == gateway.log.waiting
