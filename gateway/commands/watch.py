@@ -29,7 +29,7 @@ RECONNECT_FIRST_S, RECONNECT_LONGEST_S = 1.0, 15.0
 @click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="The gateway.")
 @click.option("--metric", "metrics", multiple=True, help="Only this metric; may repeat.")
 @click.option("--since", help="Start earlier, such as 15m.")
-@click.option("--last", type=click.IntRange(1, 100_000), help="Start so many entries back.")
+@click.option("--last", type=click.IntRange(1, 100_000), help="Start this number of entries back.")
 @click.option("--mode", type=click.Choice(["every", "latest"]), default="every", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for other programs.")
 @click.option("--insecure", is_flag=True, help="Accept any certificate (HTTPS with one of your own making).")

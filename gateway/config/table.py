@@ -33,7 +33,7 @@ class Http:
         2000, "Open streams; whoever comes above is told to come back later.", low=1, high=100_000
     )
     heartbeat_s: float = setting(
-        15.0, "A stream that sent nothing for so long sends its position. Proxies cut idle streams after 30 to 100 s.",
+        15.0, "A stream that sent nothing for this time sends its position. Proxies cut idle streams after 30 to 100 s.",
         low=1, high=300, unit="s",
     )  # fmt: skip
     retry_min_ms: int = setting(
@@ -51,7 +51,7 @@ class Http:
         low=4096, high=16_777_216, unit="bytes",
     )  # fmt: skip
     send_timeout_s: float = setting(
-        30.0, "A reader that takes nothing for so long is cut; it comes back where it was.", low=1, high=3600, unit="s"
+        30.0, "A reader that takes nothing for this time is cut; it comes back where it was.", low=1, high=3600, unit="s"
     )
     backlog: int = setting(
         2048, "Connections that may wait to be accepted: a thousand readers return at once.", low=16, high=65_535

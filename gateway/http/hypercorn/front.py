@@ -43,6 +43,8 @@ class Front:
         finally:
             self._in_use.discard(way)
             if way is not None:
+                # The way leads to the scope: a circle, which would be left to the garbage collector.
+                del scope[plain.KEY]
                 release(way)
 
     @property
