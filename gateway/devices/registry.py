@@ -153,11 +153,9 @@ class Registry:
         """The states of ``selection`` as JSON for browsers, by name; with ``metrics``, only those, and only where any is."""
         names = selection.names if not selection.globs else (name for name in self._devices if name in selection)
         found = [self._devices[name] for name in sorted(names) if name in self]
-        return [
-            device.shown(metrics)
-            for device in found
-            if self._settled(device).values.keys() & metrics or not metrics
-        ]  # fmt: skip
+        if not metrics:
+            return [device.shown(metrics) for device in found if self._settled(device)]
+        return [device.shown(metrics) for device in found if metrics & self._settled(device).values.keys()]
 
     def _settled(self, device: Device) -> DeviceState:
         device.settle(self.max_metrics)

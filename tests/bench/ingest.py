@@ -71,7 +71,7 @@ def _health_under_backlog(extent: Extent) -> float:
     with folder() as place, Gateway(place) as gateway:
         assert gateway.process is not None
         end(gateway.process)
-        load.run(**{**gateway.commands.options(), **FLOOD, "messages": BACKLOG, "warm": 0, "seconds": 0.1})
+        load.run(**{**gateway.options(), **FLOOD, "messages": BACKLOG, "warm": 0, "seconds": 0.1})
         gateway.start_alone()
         gateway.wait_for("/healthz")
         deadline, took = time.monotonic() + DEADLINE_S, []
@@ -104,7 +104,7 @@ def _through_mosquitto(extent: Extent) -> list[str]:
     for _ in range(extent.runs):
         tell_load("Sensor Gateway behind mosquitto", extent.wait)
         with folder() as place, Gateway(place) as gateway:
-            options = {**gateway.commands.options(), **FLOOD, "messages": BURST, "warm": 0, "seconds": 0.1}
+            options = {**gateway.options(), **FLOOD, "messages": BURST, "warm": 0, "seconds": 0.1}
             began = time.monotonic()
             load.run(**options)
             while gateway.counter("entries_total") < BURST:

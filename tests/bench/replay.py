@@ -74,7 +74,7 @@ def _add_segments(report: Report, extent: Extent) -> None:
         fill(place / "data", MILLION, DEVICES)
         with Gateway(place, **ROOM) as gateway:
             reading = {
-                **gateway.commands.options(),
+                **gateway.options(),
                 "publishing": "nothing",
                 "until": MILLION // DEVICES,
                 "devices": DEVICES,
@@ -131,7 +131,7 @@ def first_readings(entries: int, extent: Extent) -> list[Result]:
         history = fill(place / "data", entries, DEVICES)
         with Gateway(place, **ROOM) as gateway:
             reading = {
-                **gateway.commands.options(),
+                **gateway.options(),
                 "publishing": "nothing",
                 "until": 1,
                 "streams": FIRSTS,

@@ -27,7 +27,7 @@ def soak(minutes: float, streams: int, devices: int, rate: float) -> None:
     tell_load("soak")
     sizes = {"streams": streams, "devices": devices, "rate": rate, "seconds": minutes * 60 / ROUNDS, "rounds": ROUNDS}
     with folder() as place, Gateway(place) as gateway:
-        command = load.command(**gateway.commands.options(), **sizes, drain=10)
+        command = load.command(**gateway.options(), **sizes, drain=10)
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
             assert running.stdout is not None
             head = ("minute", "published", "delivered", "lost", "repeated", "p50 ms", "p99 ms", "RSS MB", "CPU %")

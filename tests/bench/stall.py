@@ -67,7 +67,7 @@ def stall(extent: Extent) -> Report:
 def _run(stalled: int) -> Seen:
     with folder() as place, Gateway(place, http__send_timeout_s=LIMIT_S) as gateway:
         options = {
-            **gateway.commands.options(),
+            **gateway.options(),
             "streams": STREAMS,
             "rate": RATE,
             "stalled": stalled,

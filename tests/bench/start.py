@@ -71,7 +71,7 @@ def _written(extent: Extent) -> tuple[float, float, float]:
     with folder() as place, Gateway(place, is_fed=True, **settings) as gateway:
         pages, arguments = written_bytes(gateway.pid)
         flood = {"streams": 0, "devices": 20, "messages": READINGS, "rate": 0, "warm": 0.5, "seconds": 0.1}
-        load.run(**{**gateway.commands.options(), **flood, "window": A_COMMIT})
+        load.run(**{**gateway.options(), **flood, "window": A_COMMIT})
         pages_after, arguments_after = written_bytes(gateway.pid)
         commits = gateway.counter("commits_total")
     return (pages_after - pages) / READINGS, (arguments_after - arguments) / READINGS, READINGS / commits
