@@ -104,7 +104,9 @@ def take(browser: Browser, address: str, shot: Shot, folder: Path) -> Path:
 def main() -> None:
     """Start a demo, let it gather readings, take all pictures."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--gather", type=int, default=150, metavar="SECONDS", help="let the demo run so long before")
+    options.add_argument(
+        "--gather", type=int, default=150, metavar="SECONDS", help="let the demo run for this time before"
+    )
     options.add_argument("--into", type=Path, default=HERE, metavar="FOLDER")
     asked = options.parse_args()
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -1,4 +1,4 @@
-"""The types that flow through the stations: ingest, decode, append, wake, read, send.
+"""The types that flow through the stations: mqtt, intake, decode, devices, log, stream.
 
 They are values: nothing here has a socket, a clock or a thread. Those that come with each message are hidden from the
 garbage collector (``gc=False``): they hold no more than texts, numbers and each other, so they are in no circle.

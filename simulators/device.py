@@ -183,7 +183,7 @@ def _json(value: object) -> bytes:
 def line_up(
     devices: int = 8, *, rate: float = 1.0, seed: int = 1, profiles: Sequence[str] = (), qos: int = 1
 ) -> list[Device]:
-    """A fleet of so many devices, the named profiles in turn; all profiles when none is named, twice counts once.
+    """A fleet of ``devices`` devices, the named profiles in turn; all profiles when none is named, and each counts once.
 
     A device's name and bytes do not depend on how many others there are, only on its place.
     Raises ValueError for an unknown profile, and what ``Device`` raises.

@@ -1,18 +1,17 @@
-from __future__ import annotations
+"""The ways in `docs/design.md` are those that the gateway goes: `python -m tests.trace --write` brings them up to date."""
 
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Mosquitto
-from tests.trace import files_on_page, trace
+from tests.trace import files_in_page, traced
 
 
 @pytest.mark.broker
-async def test_the_ways_in_the_design_are_those_of_the_real_thing(mosquitto: Mosquitto, tmp_path: Path) -> None:
-    """What a timer calls meanwhile may be among them in one run and not in another, so each way is held to the page."""
-    published, asked = await trace(mosquitto, tmp_path / "data")
-    by_timers = {"stream/streams.py", "stream/readiness.py", "stations.py", "mqtt/drive.py", "devices/presence.py"}
-    for name, way in (("publish", published), ("stream", asked)):
-        differing = set(way.files) ^ files_on_page(name)
-        assert set() == differing - by_timers, name
+async def test_the_ways_in_the_design_are_those_of_a_real_message_and_a_real_request(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    ways = await traced(mosquitto, tmp_path / "gateway")
+    for name, way in ways.items():
+        assert files_in_page(name) == set(way.files), "run `python -m tests.trace --write`"

@@ -1,11 +1,16 @@
-"""Traces the real thing: which files one PUBLISH passes on its way to a stream, and one GET on its way to its first bytes.
+"""Traces the way of one PUBLISH to one SSE write, and of one GET /api/stream, through the real gateway.
 
-``python -m tests.trace`` prints both ways; ``--write`` puts them into `docs/design.md`.
+``python -m tests.trace`` prints both ways, ``--write`` puts them into `docs/design.md` as well, between
+``<!-- trace: NAME -->`` and ``<!-- end -->``.
 
-A real gateway runs in this process, with a real mosquitto, a device that is known and a stream that is live. Each call of a
-function in ``gateway/`` is noted while one message, or one request, is under way. A station is a folder (or a file that
-stands alone). It is entered when a call comes into it from another station, or when the event loop or a thread calls it and
-the call before was in another one; returns are no entries.
+A gateway runs in this process on a real mosquitto, warmed up: its device is known and online, and one stream of all devices
+is live. Every call of a function of `gateway/` is noted, on every thread. Each way is traced `TURNS` times, and what happens
+in every turn belongs to it: timers that run beside it are left out by that.
+
+A station is a folder. It is entered when a function of it is called and the nearest caller of `gateway/` up the stack is in
+another folder. A callback, a new task and a call on another thread have no such caller: there the call that was noted last
+counts as the caller. A return, and a task that goes on after a wait, enter nothing. The files of the ground floor, directly
+in `gateway/`, are used by all stations: they are listed, and no station of their own.
 """
 
 from __future__ import annotations
@@ -13,176 +18,234 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import subprocess
 import sys
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any, NamedTuple
 
+import gateway
 from gateway.config import load
 from gateway.service import Gateway
-from tests.conftest import ROOT, Mosquitto, free_port, need
+from tests.conftest import Mosquitto, free_port, need
 
-PACKAGE = str(ROOT / "gateway") + "/"
-PAGE = ROOT / "docs/design.md"
-TOPIC = "sensors/boiler/temperature"
+HOUSE = Path(gateway.__file__).parent
+PAGE = HOUSE.parent / "docs/design.md"
+MARKED = re.compile(r"(<!-- trace: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+TURNS = 7
+TOPIC, PAYLOAD = "sensors/boiler", '{"temperature": 61.5}'
+SETTLE_S = 0.1
+"""From the bytes on the stream until the acknowledgement has surely gone out."""
+
+PATIENCE_S = 30.0
+GROUND = "ground floor"
+LOOP = "the event loop/"
+"""Stands for the caller of a callback, of a new task, and of a call on another thread."""
+
+_RESUME_AFTER_WAIT = 3
+"""The bits of RESUME's argument that are set where a generator or a task goes on (docs.python.org/3/library/dis.html)."""
+
+
+class Crossing(NamedTuple):
+    """A call from one station into another one: ``function`` of a file of ``station``."""
+
+    origin: str
+    station: str
+    function: str
 
 
 class Way(NamedTuple):
-    """Files in the order first entered, and how often each station was entered."""
+    """What one way takes: its files in the order first called, and its calls into other stations in their order.
+
+    ``entered`` counts by file how often it is called from another file.
+    """
 
     files: list[str]
-    entries: Counter[str]
+    crossings: list[Crossing]
+    entered: Counter[str]
 
 
 class Tracer:
-    """Notes calls into the gateway's files, on all threads, between `start` and `stop`."""
+    """Notes calls while `noting`; made before the gateway, so that its threads are traced too."""
 
     def __init__(self) -> None:
-        self._files: dict[str, None] = {}
-        self._entries: Counter[str] = Counter()
-        self._last, self._is_noting = "", False
-        # Threads must have it from their first call on.
-        threading.setprofile(self._note)
-
-    def start(self) -> None:
-        """Note calls from now on."""
-        self._files, self._entries, self._last, self._is_noting = {}, Counter(), "", True
-        sys.setprofile(self._note)
-
-    def stop(self) -> Way:
-        """What was called since the start."""
-        sys.setprofile(None)
+        self._prefix = f"{HOUSE}/"
+        self._calls: list[tuple[str | None, str, str]] = []
         self._is_noting = False
-        return Way(list(self._files), self._entries)
 
-    def close(self) -> None:
-        """Threads that begin from now on are left alone."""
+    def __enter__(self) -> Tracer:
+        threading.setprofile(self._hook)
+        sys.setprofile(self._hook)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(None)
         threading.setprofile(None)
 
-    def _note(self, frame: Any, event: str, _: Any) -> None:
-        name = frame.f_code.co_filename
-        if not self._is_noting or event != "call" or not name.startswith(PACKAGE):
+    def _hook(self, frame: FrameType, event: str, _: Any) -> None:
+        if not self._is_noting or event != "call" or not frame.f_code.co_filename.startswith(self._prefix):
             return
-        file = name.removeprefix(PACKAGE)
-        self._files.setdefault(file)
-        station = station_of(file)
+        if frame.f_code.co_code[frame.f_lasti + 1] & _RESUME_AFTER_WAIT:
+            return
         caller = frame.f_back
-        while caller is not None and not caller.f_code.co_filename.startswith(PACKAGE):
+        while caller is not None and not caller.f_code.co_filename.startswith(self._prefix):
             caller = caller.f_back
-        before = station_of(caller.f_code.co_filename.removeprefix(PACKAGE)) if caller is not None else self._last
-        if station != before:
-            self._entries[station] += 1
-        self._last = station
+        self._calls.append((self._name(caller) if caller else None, self._name(frame), frame.f_code.co_qualname))
+
+    def _name(self, frame: FrameType) -> str:
+        return frame.f_code.co_filename.removeprefix(self._prefix)
+
+    async def way(self, turn: Callable[[], Awaitable[None]]) -> Way:
+        """What every one of `TURNS` turns takes."""
+        ways = []
+        for _ in range(TURNS):
+            await asyncio.sleep(SETTLE_S)
+            self._calls, self._is_noting = [], True
+            await turn()
+            self._is_noting = False
+            ways.append(_counted(self._calls))
+        return _common(ways)
 
 
-def station_of(file: str) -> str:
-    """The folder, or the file itself where it stands alone."""
-    return file.rpartition("/")[0] or file
+def station_of(name: str) -> str:
+    """The folder of a file of `gateway/`."""
+    return name.rpartition("/")[0] or GROUND
+
+
+def _counted(calls: list[tuple[str | None, str, str]]) -> Way:
+    way, before = Way([], [], Counter()), ""
+    for caller, name, function in calls:
+        origin, before = caller or before or LOOP, name
+        if name not in way.files:
+            way.files.append(name)
+        way.entered[name] += origin != name
+        if station_of(name) not in {GROUND, station_of(origin)}:
+            way.crossings.append(
+                Crossing(station_of(caller or LOOP), station_of(name), function.replace(".<locals>", ""))
+            )
+    return way
+
+
+def _common(ways: list[Way]) -> Way:
+    files, entered = set(ways[0].files), ways[0].entered
+    crossings = Counter(ways[0].crossings)
+    for way in ways[1:]:
+        files, entered, crossings = files & set(way.files), entered & way.entered, crossings & Counter(way.crossings)
+    ordered = []
+    for crossing in ways[0].crossings:
+        if crossings[crossing]:
+            crossings[crossing] -= 1
+            ordered.append(crossing)
+    return Way([name for name in ways[0].files if name in files], ordered, entered)
 
 
 @contextlib.asynccontextmanager
 async def running(broker: Mosquitto, folder: Path) -> AsyncIterator[int]:
-    """A gateway that serves on the port that is given."""
+    """A gateway on ``broker``; gives its port once readings can come in."""
     port = free_port()
-    overrides = [("mqtt.broker", broker.url), ("http.port", str(port)), ("log.folder", str(folder))]
-    gateway, stop = Gateway(load(None, overrides, {})), asyncio.Event()
-    run = asyncio.create_task(gateway.run(stop))
-    while not gateway.serving.is_set() or gateway.stations is None or gateway.stations._faults():  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+    overrides = [("mqtt.broker", broker.url), ("http.port", str(port)), ("log.folder", str(folder / "data"))]
+    stop, served = asyncio.Event(), Gateway(load(None, overrides, {}))
+    run = asyncio.create_task(served.run(stop))
+    await served.serving.wait()
+    while not await _is_ready(port):  # noqa: ASYNC110 - it is asked over HTTP
+        await asyncio.sleep(0.05)
     yield port
     stop.set()
     await run
 
 
-async def publish(broker: Mosquitto, value: str) -> None:
-    command = [need("mosquitto_pub", "mosquitto-clients"), "-p", str(broker.port), "-q", "1", "-t", TOPIC, "-m", value]
-    await asyncio.to_thread(subprocess.run, command, check=True)
-
-
-async def trace(broker: Mosquitto, folder: Path) -> tuple[Way, Way]:
-    """The way of a PUBLISH and the way of a GET."""
-    tracer = Tracer()
-    async with running(broker, folder) as port:
-        await publish(broker, "1")
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"GET /api/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        await reader.readuntil(b"event: live")
-        await publish(broker, "2")
-        await reader.readuntil(b'"temperature":2')
-        await asyncio.sleep(1.2)  # until the stream is in its crowd and nothing is under way
-        published = await traced(tracer, publish(broker, "3"), reader, b'"temperature":3')
-        other, sending = await asyncio.open_connection("127.0.0.1", port)
-        request = b"GET /api/stream?device=boiler HTTP/1.1\r\nHost: localhost\r\n\r\n"
-        asked = await traced(tracer, write(sending, request), other, b"event: live")
-        for each in (writer, sending):
-            each.close()
-    tracer.close()
-    return published, asked
-
-
-async def write(writer: asyncio.StreamWriter, request: bytes) -> None:
-    writer.write(request)
-
-
-async def traced(tracer: Tracer, work: Any, reader: asyncio.StreamReader, awaited: bytes) -> Way:
-    """What is called while ``work`` is done, until the reader has got what it waits for."""
-    doing = asyncio.create_task(work)
-    tracer.start()
+async def _is_ready(port: int) -> bool:
     try:
-        await reader.readuntil(awaited)
-    finally:
-        way = tracer.stop()
-    await doing
-    return way
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionRefusedError:
+        return False
+    writer.write(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    answer = await reader.read(20)
+    writer.close()
+    return b" 200" in answer
 
 
-def told(way: Way) -> str:
-    """As the page has it: a line for each station in the order first entered, with its files."""
-    stations: dict[str, list[str]] = {}
-    for file in way.files:
-        stations.setdefault(station_of(file), []).append(file.rpartition("/")[2])
-    lines = [f"{place}. `{name}`: {', '.join(files)}" for place, (name, files) in enumerate(stations.items(), 1)]
-    return f"{len(way.files)} files.\n\n" + "\n".join(lines) + "\n"
+async def _open(port: int, until: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Open a stream of all devices, and read until a text has come."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /api/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    await reader.readuntil(until)
+    return reader, writer
 
 
-def filled(text: str, ways: dict[str, Way]) -> str:
-    """The page with both ways between their marks."""
-    for name, way in ways.items():
-        text = re.sub(
-            rf"(<!-- trace: {name} -->\n).*?(<!-- end -->)",
-            lambda m, w=way: m[1] + told(w) + m[2],
-            text,
-            flags=re.DOTALL,
-        )
-    return text
+async def _publish(broker: Mosquitto) -> None:
+    command = [
+        need("mosquitto_pub", "mosquitto-clients"),
+        "-p",
+        str(broker.port),
+        "-q",
+        "1",
+        "-t",
+        TOPIC,
+        "-m",
+        PAYLOAD,
+    ]
+    process = await asyncio.create_subprocess_exec(*command)
+    await process.wait()
 
 
-def files_on_page(name: str) -> set[str]:
-    """What the page says of a way, as paths in the package."""
-    found = re.search(rf"<!-- trace: {name} -->\n(.*?)<!-- end -->", PAGE.read_text(), re.DOTALL)
-    assert found is not None
-    files = set()
-    for station, names in re.findall(r"^\d+\. `(.+?)`: (.+)$", found[1], re.MULTILINE):
-        files |= {station if station.endswith(".py") else f"{station}/{each}" for each in names.split(", ")}
-    return files
+async def traced(broker: Mosquitto, folder: Path) -> dict[str, Way]:
+    """Both ways by name, ``publish`` and ``stream``."""
+    with Tracer() as tracer:
+        async with asyncio.timeout(PATIENCE_S), running(broker, folder) as port:
+            reader, writer = await _open(port, b"event: live")
+
+            async def publish() -> None:
+                await _publish(broker)
+                await reader.readuntil(b'"temperature":61.5')
+                await asyncio.sleep(SETTLE_S)
+
+            async def stream() -> None:
+                _, opened = await _open(port, b"event: hello")
+                opened.close()
+
+            for _ in range(3):
+                await publish()
+                await stream()
+            ways = {"publish": await tracer.way(publish), "stream": await tracer.way(stream)}
+            writer.close()
+    return ways
+
+
+def shown(way: Way) -> str:
+    """A way as the page has it."""
+    lines = ["| station | files |", "| --- | --- |"]
+    for station in dict.fromkeys(map(station_of, way.files)):
+        names = ", ".join(f"`{name}`" for name in way.files if station_of(name) == station)
+        lines.append(f"| {station} | {names} |")
+    lines += ["", f"{len(way.files)} files. The calls from one station into another, in their order:", ""]
+    lines += [f"1. {each.origin} → {each.station}: `{each.function}`" for each in way.crossings]
+    return "\n".join(lines) + "\n"
+
+
+def files_in_page(name: str) -> set[str]:
+    """The files that the page lists for a way."""
+    part = next(found[0] for found in MARKED.finditer(PAGE.read_text()) if found[2] == name)
+    return set(re.findall(r"`([\w/]+\.py)`", part))
 
 
 def main() -> None:
-    """Print both ways; with ``--write`` into the page too."""
+    """Trace, print, and write the page if asked to."""
     with tempfile.TemporaryDirectory() as folder:
         broker = Mosquitto(Path(folder))
         try:
-            published, asked = asyncio.run(trace(broker, Path(folder) / "data"))
+            ways = asyncio.run(traced(broker, Path(folder)))
         finally:
             broker.stop()
-    for name, way in (("publish", published), ("stream", asked)):
-        print(f"{name}: {told(way)}\nentered: {dict(way.entries)}\n")
-    if "--write" in sys.argv:
-        PAGE.write_text(filled(PAGE.read_text(), {"publish": published, "stream": asked}))
+    for name, way in ways.items():
+        print(f"{name}\n\n{shown(way)}")
+        print("files entered from another file, by number:", dict(way.entered.most_common()), "\n")
+    if "--write" in sys.argv[1:]:
+        PAGE.write_text(MARKED.sub(lambda found: found[1] + shown(ways[found[2]]) + found[3], PAGE.read_text()))
 
 
 if __name__ == "__main__":

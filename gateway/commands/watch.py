@@ -21,7 +21,7 @@ SILENT_S = 60
 """A stream that sends nothing for this time, not even a heartbeat, is opened anew."""
 
 RECONNECT_FIRST_S, RECONNECT_LONGEST_S = 1.0, 15.0
-"""Pauses between attempts; one that brought entries makes the next pause the shortest again."""
+"""The first and the longest pause between two attempts. An attempt that brought entries is followed by the first pause."""
 
 
 @click.command()

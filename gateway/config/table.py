@@ -51,7 +51,11 @@ class Http:
         low=4096, high=16_777_216, unit="bytes",
     )  # fmt: skip
     send_timeout_s: float = setting(
-        30.0, "A reader that takes nothing for this time is cut; it comes back where it was.", low=1, high=3600, unit="s"
+        30.0,
+        "A reader that takes nothing for this time is cut; it comes back where it was.",
+        low=1,
+        high=3600,
+        unit="s",
     )
     backlog: int = setting(
         2048, "Connections that may wait to be accepted: a thousand readers return at once.", low=16, high=65_535

@@ -13,7 +13,7 @@ MAX_MAGNITUDE = 1e100
 of the log 20 µs a number."""
 
 NOTHING = 1 / MAX_MAGNITUDE
-"""Numbers nearer to 0 are 0."""
+"""A number nearer to 0 than this is taken as 0."""
 
 MAX_METRIC_CHARACTERS = 128
 MAX_LABEL_CHARACTERS = 200

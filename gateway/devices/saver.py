@@ -14,14 +14,14 @@ from gateway.devices.registry import Registry
 from gateway.devices.store import DeviceStore, Saved
 
 LOOK_INTERVAL_S = 5.0
-"""How often it is asked whether a save is due; a failed save is made again after it."""
+"""Seconds from one look whether a save is due to the next one, and from a failed save to the next attempt."""
 
 SAVE_AGE_S, SAVE_ENTRIES = 120.0, 20_000
-"""A save is due when the last one is this old, or this many entries behind: a moment of reading after a kill.
-A save writes each state twice: every 5 s that was 3 GB a day for a hundred devices."""
+"""A save is due when the last one is `SAVE_AGE_S` old or `SAVE_ENTRIES` entries behind; after a kill, reading these takes a
+moment. A save writes each state twice: one every 5 s wrote 3 GB a day for a hundred devices."""
 
 CLOSE_S = 5.0
-"""The last save, at the end of the gateway, is waited for no longer; what it lacks is read from the log at the next start."""
+"""At its end the gateway waits this long for the last save. What the file lacks then is read from the log at the next start."""
 
 
 class Account(Protocol):

@@ -12,7 +12,7 @@ from gateway.http.parameters import BadParameterError
 from gateway.stream.sources import Sources
 
 MAX_REQUEST_BYTES = 16_384
-"""Of a body no more is kept; no route takes one."""
+"""The most that is kept of a request's body; no route takes one."""
 
 
 def make_app(sources: Sources, exposition: Exposition) -> Quart:

@@ -37,7 +37,7 @@ class Carry(Protocol):
     """Answers a GET with 200, ``headers``, and the stream of ``plan`` as ``serve`` puts it on a connection."""
 
     async def __call__(self, exchange: Exchange, headers: Headers, serve: Serve, plan: Plan) -> None:
-        """May be back before the stream has ended, when the connection is no more the server's."""
+        """May return before the stream has ended, when the connection does not belong to the server any more."""
 
 
 class SendConnection:
@@ -81,7 +81,7 @@ async def carry(
 
 
 async def _cancel_when_left(receive: Receive, task: asyncio.Task[None] | None) -> None:
-    """Wait until the client has left; what it sends meanwhile is no matter."""
+    """Wait until the client has left; what it sends meanwhile is ignored."""
     while (await receive())["type"] != "http.disconnect":
         pass
     if task is not None:

@@ -38,11 +38,12 @@ FULL_MESSAGES = 500
 """Messages that begin a commit at once, whatever the interval: larger batches cost hardly less a message."""
 
 EARLY_MESSAGES, EARLY_S = 5, 0.005
-"""This number of messages does not wait for the interval, only for this time since the last commit began: the wait was most
-of the latency of a busy gateway. Not where the disk is to be spared: with an interval above `SHORTEST_S`, or a budget."""
+"""With `EARLY_MESSAGES` waiting, a commit begins `EARLY_S` after the last one began: to wait for the interval was most of the
+latency of a busy gateway. Not where the disk is to be spared: with an interval above `SHORTEST_S`, or a budget."""
 
 EARLY_PART = 4
-"""Early commits take one part in this number of the time at most, so on a slow card they are farther apart."""
+"""An early commit begins no sooner than this number of usual durations of a commit after the last one began, so on a slow
+card early commits are farther apart."""
 
 WEIGHT = 0.1
 """How much the newest commit counts in the usual duration of one."""
@@ -118,11 +119,11 @@ class GroupCommit:
         return self._interval_s
 
     def set_interval(self, interval_s: float) -> None:
-        """Commits are this far apart from now on, in seconds; for the disk budget."""
+        """From now on commits are ``interval_s`` seconds apart, as the store tells after each commit."""
         self._interval_s = interval_s
 
     def on_room(self, call: Callable[[], object]) -> None:
-        """Have ``call`` called whenever it was full and is no more."""
+        """Have ``call`` called whenever `is_full` was true and has become false."""
         self._room_listeners.append(call)
 
     # --- when a commit begins ----------------------------------------------------------------------------------------

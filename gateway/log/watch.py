@@ -16,7 +16,7 @@ class Watch:
         self._watches, self._group, self.wake = watches, group, wake
 
     def close(self) -> None:
-        """Be woken no more; harmless when it is closed already."""
+        """Do not be woken any more; harmless when it is closed already."""
         self._watches.close(self, self._group)
 
 

@@ -19,14 +19,14 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import MQTTErrorCode
 
 TURN_S = 0.005
-"""How long it reads before the loop gets its turn back, so that a flood starves neither streams nor requests."""
+"""A turn of reading ends after this time, so that a flood starves neither streams nor requests."""
 
 BEHIND_S = 1.0
-"""It is behind when the socket was not emptied for this time, and until it was found empty at each look for the same time."""
+"""The gateway is behind when the socket was not emptied for this time, until it was found empty each time for as long."""
 
 REST_ROUNDS, REST_S = 10, TURN_S
-"""The loop goes round this often before the next turn of a flood, unless that takes the second time. A request needs some
-dozens of rounds, and would wait for that number of turns; when nobody wants the loop, they cost a tenth of a millisecond."""
+"""Between two turns of a flood the loop goes round `REST_ROUNDS` times, for `REST_S` at most. A request needs some dozens of
+rounds, and would wait for that number of turns; when nobody wants the loop, the rounds cost a tenth of a millisecond."""
 
 MISC_INTERVAL_S = 1.0
 """How often paho looks after keepalive; its own loop uses the same second."""

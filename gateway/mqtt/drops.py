@@ -10,7 +10,7 @@ DROPPED_TOPIC = "$SYS/broker/publish/messages/dropped"
 """Where mosquitto tells how many messages it dropped, of all its clients, since it started. Other brokers say nothing there."""
 
 MAX_DIGITS = 18
-"""Of the count. Where a broker lets anybody publish under $SYS, a count may be any text."""
+"""Digits of the count at most. Where a broker lets anybody publish under $SYS, a count may be any text."""
 
 
 class Drops:

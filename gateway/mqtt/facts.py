@@ -18,7 +18,7 @@ import msgspec
 from gateway.state_file import StateFile
 
 VERSION = 1
-"""Of `session.json`. Before it, the file had no version, and held the memory of retained messages too."""
+"""The version of the format of `session.json`. Before version 1, the file held the memory of retained messages too."""
 
 MAX_CUTS_FOR_ASKING = 2
 """A broker that broke the connection this often when it was asked is not asked again. One break may be chance."""

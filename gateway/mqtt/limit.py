@@ -19,10 +19,10 @@ PROMPT_S = 0.05
 """A broker that has waited sends more within this time after the acknowledgement."""
 
 STREAK = 50
-"""Times in a row that must show the pattern, always at the same number."""
+"""A limit is found when the pattern was seen this number of times in a row, always at the same number of messages."""
 
 MISS = 2
-"""One time without the pattern undoes this number of times with it: on a busy machine some do not show it."""
+"""Acknowledgements without the pattern count this much against those with it: on a busy machine some do not show it."""
 
 
 class Limit:

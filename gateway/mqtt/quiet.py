@@ -25,9 +25,10 @@ WEIGHT = 0.05
 """How much the newest pause counts in the usual one."""
 
 WEIGHT_AFTER = 0.2
-"""The same after a silence that was too short to be judged; then only the time since the acknowledgements counts as pause,
-because the broker may have waited until then. A broker with a window of one message shows no other pauses: if these did not
-count, one whose devices send a little faster than we commit would be held up for good."""
+"""How much a pause after our acknowledgements counts in the usual one, where the silence before them was too short to be
+judged. Only the time since the acknowledgements is the pause then, because the broker may have waited until they came. A
+broker with a window of one message shows no other pauses: if these did not count, one whose devices send a little faster
+than we commit would be held up for good."""
 
 
 class Quiet:

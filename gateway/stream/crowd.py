@@ -30,7 +30,7 @@ SLICE_WRITES = 100
 """After this many writes, 1 to 2 ms, the loop gets its turn."""
 
 REST_S = (0.001, 0.05)
-"""A round that took less than the first needs no rest; no rest is longer than the second."""
+"""The shortest round that is followed by a rest, and the longest rest, in seconds."""
 
 
 class Line(Protocol):

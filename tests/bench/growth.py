@@ -83,9 +83,7 @@ def _devices(report: Report, extent: Extent) -> None:
         return {"streams": 500, "devices": devices, "rate": 1000, "warm": max(1, 2 * devices / 1000)}
 
     curves = _curves(extent, DEVICES, options, lambda r: r["server_cpu_us"] / max(1, r["published"]))
-    add_curves(
-        report, "devices", "500 streams over so many devices, 1,000 readings/s", "devices", "CPU µs per reading", curves
-    )
+    add_curves(report, "devices", "500 streams by devices, 1,000 readings/s", "devices", "CPU µs per reading", curves)
 
 
 def _rates(report: Report, extent: Extent) -> None:

@@ -23,14 +23,15 @@ from gateway.http.hypercorn.patches import patch_hypercorn
 _log = logging.getLogger(__name__)
 
 SPARE_FILES = 256
-"""For segments, the broker, requests that are no streams, and those who are told `busy`."""
+"""File descriptors beside those of streams: for segments, the broker, other requests, and clients that are told `busy`."""
 
 VANISHED_SPARE_S = 5
 """The kernel gives up a client that does not even acknowledge this much later than `http.send_timeout_s`: the streams' own
 cut, which is counted, comes first."""
 
 GRACE_S = 0.3
-"""Requests may take this long after all streams have ended; then they are cut, and after as long again cancelled."""
+"""After all streams have ended, requests may go on for this time; then they are cut. After the same time again they are
+cancelled."""
 
 
 def allow_files(streams: int) -> None:

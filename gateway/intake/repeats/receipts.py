@@ -17,7 +17,8 @@ from array import array
 from gateway.remembered import Remembered
 
 PACKET_IDS = 65_536
-"""Packet ids have two bytes; 0 is none of them (MQTT 3.1.1, 2.3.1), and a hash of 0 counts as 1: it stands for no message."""
+"""Packet ids have two bytes, and 0 is none of them (MQTT 3.1.1, 2.3.1). In the array a hash of 0 stands for no message, so a
+message whose hash is 0 gets 1."""
 
 RECEIPT = struct.Struct("<HQ")
 """Packet id and hash: `RECEIPT_BYTES` of the log's store, to which they are bytes."""

@@ -17,7 +17,7 @@ from gateway.remembered import Remembered
 from gateway.state_file import StateFile
 
 VERSION = 1
-"""Of `retained.json`. Before it, its content stood in `session.json`, which had no version."""
+"""The version of the format of `retained.json`. Before version 1, its content stood in `session.json`."""
 
 MAX_RETAINED = 20_000
 """Topics whose retained message is remembered; the one that was remembered first is forgotten, and logged once more."""

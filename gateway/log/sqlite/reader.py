@@ -23,12 +23,12 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 THREADS = 2
-"""Replays beyond that wait in line, so that many at once cannot starve the loop of the GIL."""
+"""Threads that read. Further replays wait in line, so that many at once cannot keep the interpreter's lock from the loop."""
 
 FIRST_LOOK, LOOK_GROWTH = 500, 2
-"""Entries that a stream's first read looks at: 0.1 ms, so that its first reading comes soon however long the log is. Each
-read that goes on from there looks at ``LOOK_GROWTH`` times more, up to `query.SCAN_ENTRIES`. A reader that has left by then
-costs no more than it got."""
+"""A stream's first read searches `FIRST_LOOK` entries, which takes 0.1 ms: its first reading comes soon however long the log
+is. Each read that goes on from there searches `LOOK_GROWTH` times as many as the one before, up to `query.SCAN_ENTRIES`.
+A reader that leaves early has cost little."""
 
 MAX_LOOKS = 4096
 """Places remembered where reads may go on; one that is forgotten begins with `FIRST_LOOK` again."""

@@ -31,7 +31,7 @@ MAX_STEPS = 1000
 """Rows of ``step`` in one segment; a clock that is set back more often is not told more exactly."""
 
 COLUMNS: dict[str, Any] = {"seq": int, "kind": str, "device": str, "received_at_ms": int, "data": str}
-"""Of an entry, but for the receipts."""
+"""The columns of ``entry``, without those for receipts."""
 
 _RECEIPTS = {
     0: """

@@ -22,7 +22,7 @@ RECENT_ENTRIES = 20_000
 """Entries that an opening reads at most: 50 ms of the start, and streams that return after a restart find theirs in memory."""
 
 RECENT_PAGE = 1_000
-"""Entries read at once: what large ones take above the wanted bytes is bounded by it."""
+"""Entries of one read: where entries are large, it bounds what is read above the bytes that are wanted."""
 
 
 class Survey(NamedTuple):
