@@ -64,9 +64,14 @@ class Gateway:
         kept = await asyncio.to_thread(Kept, self.config)
         budget = DiskBudget(log, self.counters, self._clock)
         opened = await open_store(folder / "log", log, self.counters, self._clock, budget, kept.position)
-        return Stations(
-            self.config, Log(opened, log, self.counters), opened.receipts, kept, budget, self.counters, self._clock
-        )
+        try:
+            return Stations(
+                self.config, Log(opened, log, self.counters), opened.receipts, kept, budget, self.counters, self._clock
+            )
+        except BaseException:
+            # A file for TLS that cannot be used, for one: the log must end in order all the same.
+            await opened.store.close()
+            raise
 
     async def _serve(
         self,

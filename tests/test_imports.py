@@ -3,6 +3,8 @@
 import ast
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 FLOORS = [
@@ -153,24 +155,13 @@ def test_streams_and_histories_know_nothing_of_http() -> None:
     assert [] == wrong
 
 
-def test_only_who_joins_the_stations_knows_which_http_server_it_is() -> None:
-    there = {"gateway.http.hypercorn"}
+@pytest.mark.parametrize("replaceable", ["gateway.http.hypercorn", "gateway.log.sqlite"])
+def test_what_can_be_replaced_is_known_to_those_alone_who_join_the_stations(replaceable: str) -> None:
     wrong = [
         f"{module} imports {imported}"
         for module, imports in IMPORTS.items()
         for imported in imports
-        if is_in(imported, there) and not is_in(module, there | {"gateway.service", "gateway.stations"})
-    ]
-    assert [] == wrong
-
-
-def test_nothing_above_a_store_knows_it_but_who_opens_it() -> None:
-    there = {"gateway.log.sqlite"}
-    wrong = [
-        f"{module} imports {imported}"
-        for module, imports in IMPORTS.items()
-        for imported in imports
-        if is_in(imported, there) and not is_in(module, there | {"gateway.service", "gateway.stations"})
+        if is_in(imported, {replaceable}) and not is_in(module, {replaceable, "gateway.service", "gateway.stations"})
     ]
     assert [] == wrong
 

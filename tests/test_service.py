@@ -11,6 +11,7 @@ import pytest
 
 from gateway.config import Config, load
 from gateway.decode import Topics
+from gateway.errors import BrokerError
 from gateway.intake.intake import Intake
 from gateway.reading import Message
 from gateway.service import Gateway
@@ -128,6 +129,18 @@ async def test_state_files_are_not_written_on_the_log_s_writer_thread(
     assert {"retained.json", "session.json"} == {name for name, _ in wrote}
     assert {("retained.json", "state-files")} == {each for each in wrote if each[0] == "retained.json"}
     assert "log-writer" not in {thread for _, thread in wrote}
+
+
+async def test_stations_that_cannot_be_made_leave_a_log_that_ended_in_order(config: Config, tmp_path: Path) -> None:
+    """A start that fails must not look like a crash: after the next boot readers would be told a gap for nothing."""
+    broken = tmp_path / "broken.pem"
+    broken.write_text("no certificate")
+    mqtt = replace(config.mqtt, broker="mqtts://127.0.0.1:1", ca=str(broken))
+    with pytest.raises(BrokerError, match=r"mqtt\.ca"):
+        await Gateway(replace(config, mqtt=mqtt)).run(asyncio.Event())
+    folder = tmp_path / "data" / "log"
+    assert [] == list(folder.glob("*-wal"))
+    assert '"is_ended":true' in (folder / "newest").read_text()
 
 
 async def test_a_gateway_asked_to_stop_before_it_serves_does_not_serve(config: Config) -> None:

@@ -23,7 +23,8 @@ What is where:
 * `Log` is what the other stations see: head and floor (`Span`), the newest entries in memory (`Tail`), who is to be woken
   (`Watches`), and what waits to be committed (`GroupCommit`). All of it lives on the event loop and touches no file.
 * `Store` is the protocol of what keeps the entries; `sqlite/` is the one for one machine, with threads of its own. Nothing
-  outside of it imports from it but `gateway/service.py`, which opens it.
+  outside of it imports from it but `gateway/service.py`, which opens it, and `gateway/stations.py`, which counts what
+  other files take in its disk budget.
 
 A position means "I have everything up to and including this". Each opening of the log skips numbers, which is a seam. A
 position inside a seam was given out by an opening whose last entries did not survive (a power cut), so it is answered with

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 
 from gateway.config import LogSection
@@ -13,8 +12,6 @@ from gateway.log.tail import Tail
 from gateway.log.watch import Watch, Watches
 from gateway.reading import ANY, Draft, Entry, Gap, Page, Place, Wanted
 from gateway.selection import Selection
-
-_log = logging.getLogger(__name__)
 
 Listener = Callable[[Sequence[Entry], Sequence[Draft]], None]
 """Called with the entries of each commit before any stream wakes, and with the drafts that they were, where those are at
@@ -59,6 +56,8 @@ class Log:
     async def _commit(self, batch: Batch) -> None:
         self._batch = batch
         await self._store.commit(batch)
+        # What the drafts were made of is of no use any more, and may be many megabytes.
+        self._batch = Batch(batch.id, ())
         self.commits.set_interval(self._store.commit_interval_s)
 
     # --- what the store tells ----------------------------------------------------------------------------------------

@@ -103,6 +103,12 @@ class TestAppendAndRead:
             assert [3, 4, 5, 6] == packet_ids(begun.receipts)[-4:]
             begun.writer.close()
 
+    async def test_nothing_of_a_batch_is_kept_for_itself_when_it_is_committed(self, tmp_path: Path) -> None:
+        log = await open_log(tmp_path)
+        await append(log, *[draft(n) for n in range(100)])
+        assert () == log._batch.drafts
+        await log.close()
+
 
 class Past:
     """A folder that lives of a log have left, and positions that streams may hold from them: around each begin and end."""

@@ -30,7 +30,7 @@ MAX_SEAMS = 1000
 """Seams that a segment takes over from empty ones, one for each restart without an entry; older ones become gaps."""
 
 
-class Beginning(NamedTuple):
+class Start(NamedTuple):
     """What an opening begins with; `Opened` of the store's protocol says what the fields mean."""
 
     writer: Writer
@@ -40,7 +40,7 @@ class Beginning(NamedTuple):
     damaged: list[str]
 
 
-def begin(maker: Maker, known_position: int) -> Beginning:
+def begin(maker: Maker, known_position: int) -> Start:
     """Open or create the log in the maker's folder.
 
     ``known_position`` is the newest position that is known from elsewhere, 0 when none is: numbers stay above it, and
@@ -75,7 +75,7 @@ def _lock(folder: Path) -> IO[str]:
     return lock
 
 
-def _begin(maker: Maker, known_position: int, lock: IO[str]) -> Beginning:
+def _begin(maker: Maker, known_position: int, lock: IO[str]) -> Start:
     high_water = HighWater(maker.folder / "newest", maker.spent)
     found = survey(maker.folder)
     held = [facts for facts in found.sound if not facts.is_empty]
@@ -83,15 +83,20 @@ def _begin(maker: Maker, known_position: int, lock: IO[str]) -> Beginning:
     receipts = newest_receipts(found.sound, RECEIPTS_KEPT * RECEIPT_BYTES)
     next_ = _first_number(found, known_position, maker.clock.wall_ms())
     seams = _first_seams(found, known_position, next_, high_water)
-    newest = _begin_with_room(maker, seams, _before_ms(found, known_position), held, carried(receipts, maker.settings))
-    high_water.begin(next_ - 1, is_synced=maker.settings.durability == "power")
+    before_ms = _before_ms(found, known_position, is_joined=seams[-1].after < next_ - 1)
+    newest = _begin_with_room(maker, seams, before_ms, held, carried(receipts, maker.settings))
+    try:
+        high_water.begin(next_ - 1, is_synced=maker.settings.durability == "power")
+    except BaseException:
+        newest.close()
+        raise
     remove([facts.path for facts in found.sound if facts.is_empty])
     writer = Writer(maker, newest, high_water, lock, next_, receipts)
     segments = [*held, newest.facts]
     lost_oldest = bool(found.damaged) and found.damaged[0] < segments[0].path.name
     shelf = Shelf(segments, "corrupt" if lost_oldest else "expired")
     newest_entries = recent(segments, shelf.span.whole_from, maker.settings.tail_bytes)
-    return Beginning(writer, shelf, newest_entries, receipts, found.damaged)
+    return Start(writer, shelf, newest_entries, receipts, found.damaged)
 
 
 def _first_number(found: Survey, known_position: int, wall_ms: int) -> int:
@@ -111,13 +116,13 @@ def _first_seams(found: Survey, known_position: int, next_: int, high_water: Hig
     return (*inherited, Seam(newest.last if is_whole else next_ - 1, next_))[-MAX_SEAMS:]
 
 
-def _before_ms(found: Survey, known_position: int) -> int | None:
-    """When the newest entry before this opening arrived, as `Facts` tells it."""
+def _before_ms(found: Survey, known_position: int, *, is_joined: bool) -> int | None:
+    """When the newest entry before this opening arrived, as `Facts` tells it; not known where entries may be missing."""
     if not found.sound:
         return None if found.damaged or known_position else 0
-    newest = found.sound[-1]
-    if found.has_lost_newest:
+    if not is_joined:
         return None
+    newest = found.sound[-1]
     return newest.before_ms if newest.is_empty else newest.last_received_at_ms
 
 

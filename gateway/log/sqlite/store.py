@@ -20,7 +20,7 @@ from gateway.errors import LogError
 from gateway.log.sqlite.budget import DiskBudget
 from gateway.log.sqlite.files import Facts
 from gateway.log.sqlite.newest import Maker
-from gateway.log.sqlite.opening import Beginning, begin
+from gateway.log.sqlite.opening import Start, begin
 from gateway.log.sqlite.reader import Reader
 from gateway.log.sqlite.writer import Change, Writer, remove
 from gateway.log.store import Batch, Feed, Opened, Size, Span
@@ -56,7 +56,7 @@ class _Nobody:
 class SqliteStore:
     """Make it with `open_store`."""
 
-    def __init__(self, maker: Maker, counters: Counters, budget: DiskBudget, beginning: Beginning) -> None:
+    def __init__(self, maker: Maker, counters: Counters, budget: DiskBudget, beginning: Start) -> None:
         self._settings, self._clock, self._spent = maker.settings, maker.clock, maker.spent
         self._counters, self._budget = counters, budget
         self._writer: Writer = beginning.writer

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import LogError
-from gateway.log.sqlite.opening import Beginning
+from gateway.log.sqlite.opening import Start
 from gateway.log.store import Batch
 from tests.log.parts import ONE_A_SEGMENT, draft, overwrite, segments
 from tests.log.sqlite.parts import opened
@@ -20,7 +20,7 @@ def filled(folder: Path, commits: int) -> list[int]:
     return last
 
 
-def recent_seqs(begun: Beginning) -> list[int]:
+def recent_seqs(begun: Start) -> list[int]:
     return [entry.seq for entry in begun.recent.entries]
 
 

@@ -14,7 +14,7 @@ from gateway.clock import Clock
 from gateway.errors import LogError
 from gateway.log.sqlite import files, query
 from gateway.log.sqlite.files import Seam
-from gateway.log.sqlite.opening import JUMP, MAX_SEAMS, Beginning
+from gateway.log.sqlite.opening import JUMP, MAX_SEAMS, Start
 from gateway.log.sqlite.writer import Change, Writer, remove
 from gateway.log.store import RECEIPT_BYTES, Batch, UnavailableError
 from gateway.reading import Draft, Entry
@@ -33,7 +33,7 @@ def openings(tmp_path: Path) -> Iterator[Openings]:
     """Opens the log; the opening before is closed first."""
     writers: list[Writer] = []
 
-    def open_(known: int = 0, clock: Clock | None = None, **settings: Any) -> tuple[Writer, Beginning]:
+    def open_(known: int = 0, clock: Clock | None = None, **settings: Any) -> tuple[Writer, Start]:
         for writer in writers:
             writer.close()
         beginning = opened(tmp_path, known, clock or StillClock(NOW_MS), **{"segment_bytes": BIG, **settings})
@@ -45,7 +45,7 @@ def openings(tmp_path: Path) -> Iterator[Openings]:
         writer.close()
 
 
-Openings = Callable[..., tuple[Writer, Beginning]]
+Openings = Callable[..., tuple[Writer, Start]]
 _batches = itertools.count(1)
 
 
@@ -159,6 +159,29 @@ class TestAnOpeningBegins:
         writer.close()
         overwrite(segments(tmp_path)[-1])
         assert None is openings()[0].facts.before_ms
+
+    @pytest.mark.parametrize("what", ["newest cut off", "known elsewhere"])
+    def test_when_it_arrived_is_not_known_where_newer_entries_may_be_missing(
+        self, openings: Openings, tmp_path: Path, what: str
+    ) -> None:
+        writer, _ = openings()
+        last = commit(writer, 3)[-1].seq
+        writer.close()
+        if what == "newest cut off":
+            high_water = tmp_path / "newest"
+            high_water.write_text(high_water.read_text().replace(f'"last":{last}', f'"last":{last + 5}'))
+        begun = openings(last + 5 if what == "known elsewhere" else 0)[0].facts
+        assert (None, begun.first - 1) == (begun.before_ms, begun.seams[-1].after)
+
+    def test_an_opening_whose_small_file_cannot_be_written_closes_what_it_began(
+        self, openings: Openings, tmp_path: Path
+    ) -> None:
+        (tmp_path / "newest").mkdir()
+        with pytest.raises(LogError):
+            openings()
+        assert [] == list(tmp_path.glob("*-wal"))
+        (tmp_path / "newest").rmdir()
+        openings()
 
     def test_a_folder_in_use_is_refused(self, openings: Openings, tmp_path: Path) -> None:
         openings()
